@@ -1,0 +1,80 @@
+"""One run of one contender over all records, in a process of its own; prints points a second.
+
+python -m benchmarks.whole_path bare|exactly_once|at_least_once BOOTSTRAP
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import uuid
+
+from confluent_kafka import Consumer
+
+from benchmarks.data import N_POINTS, TOPICS
+from streamdet.app import build
+from streamdet.clock import SystemClock
+from streamdet.config import Config
+from streamdet.kafka.consumer import KafkaConsumer
+from streamdet.kafka.producer import KafkaProducer
+from streamdet.warm import warm
+
+_GIVE_UP_S = 300.0
+
+
+def bare(bootstrap: str) -> float:
+    """Consume 1000 records a call and drop them: what the client alone can do."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": uuid.uuid4().hex,
+            "auto.offset.reset": "earliest",
+            "enable.auto.commit": False,
+            "fetch.queue.backoff.ms": 2,
+        }
+    )
+    consumer.subscribe(list(TOPICS))
+    seen, began_s = 0, 0.0
+    deadline_s = time.monotonic() + _GIVE_UP_S
+    while seen < N_POINTS and time.monotonic() < deadline_s:
+        seen += len(consumer.consume(1000, 0.1))
+        began_s = began_s or (time.perf_counter() if seen else 0.0)
+    took_s = time.perf_counter() - began_s
+    consumer.close()
+    return seen / took_s
+
+
+def whole_path(bootstrap: str, delivery: str) -> float:
+    """Run the ordinary pipeline until every point is committed."""
+    config = Config.model_validate(
+        {
+            "delivery": delivery,
+            "input": {"topics": list(TOPICS)},
+            "output": {"anomalies": "anomalies", "dead_letters": "dead-letters"},
+            "commit_interval": "100ms",
+        }
+    )
+    warm()
+    options = {"bootstrap.servers": bootstrap}
+    group = uuid.uuid4().hex
+    consumer = KafkaConsumer(options, group)
+    producer = KafkaProducer(options, group if delivery == "exactly_once" else None)
+    pipeline = build(config, consumer, producer, SystemClock())
+    consumer.subscribe(TOPICS, pipeline)
+    began_s, done = 0.0, 0
+    deadline_s = time.monotonic() + _GIVE_UP_S
+    while done < N_POINTS and time.monotonic() < deadline_s:
+        pipeline.step()
+        done = sum(partition.next_offset or 0 for partition in pipeline.status.partitions)
+        if not began_s and any(t.next_offset for t in pipeline._tasks.values()):
+            began_s = time.perf_counter()
+    took_s = time.perf_counter() - began_s
+    consumer.close()
+    producer.close()
+    return done / took_s
+
+
+if __name__ == "__main__":
+    contender, address = sys.argv[1:]
+    rate = bare(address) if contender == "bare" else whole_path(address, contender)
+    print(rate)

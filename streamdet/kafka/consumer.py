@@ -1,0 +1,361 @@
+"""A member of a consumer group: `ports.RecordConsumer` on librdkafka.
+
+Records and rebalances arrive in one call, `poll`. Two rules keep records from being lost there:
+an exception of the listener, or an error met beside records, is raised after the records of the
+call are put by for the next one; and what was read of a partition that moved during the call is
+dropped and read again.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from confluent_kafka import (
+    OFFSET_INVALID,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
+
+from streamdet.errors import RetriableError
+from streamdet.kafka.batch import KafkaBatch, by_partition
+from streamdet.kafka.faults import ClientTrouble, Names, fault_of
+from streamdet.kafka.options import Options, connect, consumer_options
+from streamdet.ports import RebalanceListener
+from streamdet.types import Partition
+
+LOG = logging.getLogger(__name__)
+
+# how long a question to the brokers (committed offsets, a partition's ends) may take
+_ANSWER_TIMEOUT_S = 30.0
+# brokers learn of a new topic one after the other: ask again before calling it missing
+_TOPIC_LOOKS = 4
+_TOPIC_LOOK_PAUSE_S = 0.5
+
+
+class KafkaConsumer:
+    """A member of consumer group `group`; see `ports.RecordConsumer` for what each call promises.
+
+    Parameters
+    ----------
+    options
+        librdkafka options, ``bootstrap.servers`` among them. ``group.protocol=consumer`` and
+        ``group.instance.id`` work as they do there.
+    group
+        Name of the consumer group.
+
+    Raises
+    ------
+    ConfigError
+        An option is unknown or its value impossible.
+    """
+
+    def __init__(self, options: Options, group: str) -> None:
+        conf = consumer_options(options, group)
+        self._reset_to_end = conf["auto.offset.reset"] in ("latest", "end", "largest")
+        self._names = Names(group=group)
+        self._trouble = ClientTrouble(self._names)
+        self._consumer = connect(Consumer, conf, self._trouble)
+        self._listener: RebalanceListener | None = None
+        self._listener_error: Exception | None = None
+        self._probe_topic: str | None = None
+        self._assigned: set[Partition] = set()
+        self._taken: set[Partition] = set()  # revoked or lost during this poll
+        self._began: dict[Partition, int] = {}  # the first offset read since the assignment
+        self._read_from: set[Partition] = set()  # since the assignment or the last rewind
+        self._pending: list[KafkaBatch] = []
+        self._closed = False
+
+    def subscribe(self, topics: Sequence[str], listener: RebalanceListener) -> None:
+        """Join the group for `topics`: names, or patterns that start with ``^``."""
+        self._listener = listener
+        self._probe_topic = next((topic for topic in topics if not topic.startswith("^")), None)
+        self._consumer.subscribe(
+            list(topics),
+            on_assign=self._on_assign,
+            on_revoke=self._on_revoke,
+            on_lost=self._on_lost,
+        )
+
+    def poll(self, records_max: int, timeout_s: float) -> Sequence[KafkaBatch]:
+        """Return what has arrived, up to `records_max`; wait for the first up to `timeout_s`.
+
+        Raises
+        ------
+        RetriableError
+            Nothing arrived and the brokers are away; poll again.
+        Fenced
+            Another member has our ``group.instance.id``.
+        FatalError
+            A topic or a right is missing, or the login is refused.
+        """
+        if not self._pending:
+            self._fill_pending(records_max, timeout_s)
+        batches, self._pending = self._pending, []
+        return batches
+
+    def group_metadata(self) -> object:
+        """Return the membership that a transaction shows when it commits offsets."""
+        return self._consumer.consumer_group_metadata()
+
+    def commit(self, next_offsets: Mapping[Partition, int], timeout_s: float) -> None:
+        """Commit `next_offsets` and wait for the answer.
+
+        One attempt that finds no coordinator ends only after librdkafka's own time
+        (``session.timeout.ms``); `timeout_s` bounds how often it is tried again.
+
+        Raises
+        ------
+        TransactionAborted
+            Our partitions have moved: discard, go on from the committed offsets.
+        RetriableError
+            No answer within `timeout_s`.
+        """
+        if not next_offsets:
+            return
+        deadline = time.monotonic() + timeout_s
+        while True:
+            try:
+                self._commit_once(next_offsets)
+            except RetriableError:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(0.05)
+            else:
+                return
+
+    def rewind(self, partitions: Iterable[Partition]) -> Mapping[Partition, int]:
+        """Read `partitions` again from their committed offsets; return those offsets.
+
+        Those not assigned are left out. One without a committed offset goes back to the first
+        record read since its assignment; when there is none, nothing has to move.
+        """
+        wanted = [partition for partition in partitions if partition in self._assigned]
+        offsets: dict[Partition, int] = {}
+        if not wanted:
+            return offsets
+        for answer in self._committed(wanted):
+            partition = Partition(answer.topic, answer.partition)
+            start = answer.offset if answer.offset >= 0 else self._start_of(partition)
+            # a partition that nothing was read of stands there already, and may not be
+            # started yet, when librdkafka refuses to seek
+            if partition in self._read_from:
+                self._seek(partition, start)
+            offsets[partition] = start
+        self._pending = [batch for batch in self._pending if batch.partition not in offsets]
+        return offsets
+
+    def end_offset(self, partition: Partition) -> int | None:
+        """Return the end of `partition` as of the last answer to a fetch; None while unknown.
+
+        In a topic written by transactions the last offset may be a marker, which no reader gets.
+        """
+        if partition not in self._assigned:
+            return None
+        try:
+            _, end = self._consumer.get_watermark_offsets(_place(partition), cached=True)
+        except KafkaException:
+            return None
+        return end if end >= 0 else None
+
+    def close(self) -> None:
+        """Leave the group; the listener's `on_revoked` comes first. May be called twice."""
+        if self._closed:
+            return
+        self._closed = True
+        # librdkafka's own callback comes too late: in the middle of a rebalance it has left the
+        # group by then, and the listener's commit is refused
+        if self._listener is not None:
+            self._tell(self._listener.on_revoked, sorted(self._assigned))
+        self._assigned.clear()
+        try:
+            self._consumer.close()
+        except KafkaException as error:  # fatal, and said before: there is no group to leave
+            LOG.debug("closing the consumer: %s", error)
+        self._raise_listener_error()
+
+    # What follows runs within poll.
+
+    def _fill_pending(self, records_max: int, timeout_s: float) -> None:
+        messages = self._read(records_max, timeout_s)
+        faulty: list[Message] = []
+        if any(map(Message.error, messages)):
+            faulty = [message for message in messages if message.error()]
+            messages = [message for message in messages if not message.error()]
+        self._pending = self._batches(messages)
+        self._raise_listener_error()
+        for message in faulty:
+            self._face(message)
+        if self._taken:
+            self.rewind(self._taken)  # those of them that came back
+            self._taken.clear()
+        if messages:
+            self._trouble.clear()
+        elif self._trouble:
+            self._probe(timeout_s)
+
+    def _read(self, records_max: int, timeout_s: float) -> list[Message]:
+        # consume(n, t) waits out t unless n arrive. So: sleep until one is there, then take what
+        # else waits: no CPU while idle, no delay for a few, full batches under load.
+        try:
+            messages = self._consumer.consume(1, timeout_s)
+            if messages and records_max > 1:
+                messages += self._consumer.consume(records_max - 1, 0)
+        except KafkaException as error:
+            raise fault_of(error, "reading", self._names) from error
+        return messages
+
+    def _batches(self, messages: list[Message]) -> list[KafkaBatch]:
+        batches = []
+        for partition, its_messages in by_partition(messages).items():
+            if partition not in self._assigned:
+                continue
+            self._read_from.add(partition)
+            if partition in self._taken:  # gone and back during this poll: which records are old?
+                continue
+            batch = KafkaBatch(partition, its_messages)
+            self._began.setdefault(partition, int(batch.offsets[0]))
+            batches.append(batch)
+        return batches
+
+    def _face(self, message: Message) -> None:
+        """Raise what an error in place of a record means, unless reading simply goes on."""
+        error = message.error()
+        assert error is not None
+        if error.code() == KafkaError._MAX_POLL_EXCEEDED:
+            LOG.warning("out of the group: no poll within max.poll.interval.ms; joining again")
+            return
+        topic = message.topic()
+        missing = error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART
+        if missing and topic is not None and self._topic_exists(topic):
+            return
+        fault = fault_of(error, "reading", self._names._replace(topic=topic))
+        if not isinstance(fault, RetriableError):
+            raise fault
+        LOG.warning("%s", fault)
+
+    def _topic_exists(self, topic: str) -> bool:
+        for look in range(_TOPIC_LOOKS):
+            if look:
+                time.sleep(_TOPIC_LOOK_PAUSE_S)
+            try:
+                found = self._consumer.list_topics(topic, timeout=_ANSWER_TIMEOUT_S)
+            except KafkaException:
+                continue
+            if found.topics[topic].error is None:
+                return True
+        return False
+
+    def _probe(self, timeout_s: float) -> None:
+        # Errors are reported, recovery is not. An idle consumer learns of it by asking.
+        try:
+            self._consumer.list_topics(self._probe_topic, timeout=min(max(timeout_s, 0.1), 1.0))
+        except KafkaException as error:
+            raise self._trouble.fault("reading") from error
+        self._trouble.clear()
+
+    def _on_assign(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+        partitions = [Partition(place.topic, place.partition) for place in places]
+        consumer.incremental_assign(places)
+        self._assigned.update(partitions)
+        for partition in partitions:
+            self._began.pop(partition, None)
+            self._read_from.discard(partition)
+        assert self._listener is not None
+        self._tell(self._listener.on_assigned, partitions)
+
+    def _on_revoke(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+        assert self._listener is not None
+        self._let_go(consumer, places, self._listener.on_revoked)
+
+    def _on_lost(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+        assert self._listener is not None
+        self._let_go(consumer, places, self._listener.on_lost)
+
+    def _let_go(
+        self,
+        consumer: Consumer,
+        places: list[TopicPartition],
+        tell: Callable[[Sequence[Partition]], None],
+    ) -> None:
+        partitions = [Partition(place.topic, place.partition) for place in places]
+        self._tell(tell, [partition for partition in partitions if partition in self._assigned])
+        self._assigned.difference_update(partitions)
+        self._taken.update(partitions)
+        self._pending = [batch for batch in self._pending if batch.partition in self._assigned]
+        consumer.incremental_unassign(places)
+
+    def _tell(
+        self, listener: Callable[[Sequence[Partition]], None], partitions: list[Partition]
+    ) -> None:
+        if not partitions:
+            return
+        try:
+            listener(partitions)
+        # Raised here it would take the records of the running consume() with it.
+        except Exception as error:  # noqa: BLE001
+            self._listener_error = self._listener_error or error
+
+    def _raise_listener_error(self) -> None:
+        error, self._listener_error = self._listener_error, None
+        if error is not None:
+            raise error
+
+    # What follows asks the brokers.
+
+    def _commit_once(self, next_offsets: Mapping[Partition, int]) -> None:
+        doing = "committing offsets"
+        places = [_place(partition, offset) for partition, offset in next_offsets.items()]
+        try:
+            answers = self._consumer.commit(offsets=places, asynchronous=False)
+        except KafkaException as error:
+            raise fault_of(error, doing, self._names) from error
+        for answer in answers:
+            if answer.error:
+                raise fault_of(answer.error, doing, self._names._replace(topic=answer.topic))
+
+    def _committed(self, partitions: list[Partition]) -> list[TopicPartition]:
+        doing = "asking for committed offsets"
+        places = [_place(partition) for partition in partitions]
+        try:
+            answers = self._consumer.committed(places, timeout=_ANSWER_TIMEOUT_S)
+        except KafkaException as error:
+            raise fault_of(error, doing, self._names) from error
+        for answer in answers:
+            if answer.error:
+                raise fault_of(answer.error, doing, self._names._replace(topic=answer.topic))
+        return answers
+
+    def _start_of(self, partition: Partition) -> int:
+        if partition in self._began:
+            return self._began[partition]
+        try:
+            first, end = self._consumer.get_watermark_offsets(
+                _place(partition), timeout=_ANSWER_TIMEOUT_S
+            )
+        except KafkaException as error:
+            raise fault_of(error, f"asking for the ends of {partition}", self._names) from error
+        return end if self._reset_to_end else first
+
+    def _seek(self, partition: Partition, offset: int) -> None:
+        deadline = time.monotonic() + _ANSWER_TIMEOUT_S
+        while True:
+            try:
+                self._consumer.seek(_place(partition, offset))
+            except KafkaException as error:
+                # just assigned: its reader is still starting
+                starting = error.args[0].code() == KafkaError._STATE
+                if not starting or time.monotonic() >= deadline:
+                    raise fault_of(error, f"rewinding {partition}", self._names) from error
+                time.sleep(0.005)
+            else:
+                self._read_from.discard(partition)
+                return
+
+
+def _place(partition: Partition, offset: int = OFFSET_INVALID) -> TopicPartition:
+    return TopicPartition(partition.topic, partition.index, offset)

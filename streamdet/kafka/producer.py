@@ -1,0 +1,295 @@
+"""A producer, transactional or idempotent: `ports.RecordProducer` on librdkafka.
+
+librdkafka tells of a refused record in a callback and of a lost transaction in the next call;
+both come out of `flush` and `commit` as one error that names the record's topic and the reason.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
+
+from streamdet.errors import (
+    FatalError,
+    Fenced,
+    RetriableError,
+    StreamdetError,
+    TransactionAborted,
+)
+from streamdet.kafka.faults import ClientTrouble, Names, fault_of
+from streamdet.kafka.options import Options, connect, producer_options
+from streamdet.types import OutgoingRecord, Partition
+
+LOG = logging.getLogger(__name__)
+
+# one call's share of a deadline: between two, callbacks run and tell the true reason
+_CALL_TIMEOUT_S = 5.0
+# what an abort drops from the queue is reported as failed
+_PURGED = (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT)
+
+
+class KafkaProducer:
+    """A producer; see `ports.RecordProducer` for what each call promises.
+
+    Parameters
+    ----------
+    options
+        librdkafka options, ``bootstrap.servers`` among them.
+    transactional_id
+        Name under which the brokers know this producer's transactions; one that starts later
+        under the same name fences it. None: idempotent, without transactions.
+    transaction_timeout_s
+        The brokers abort a transaction that is open for longer.
+    timeout_s
+        Deadline of what has none of its own: the first contact, room in the queue, an abort.
+
+    Raises
+    ------
+    ConfigError
+        An option is unknown or its value impossible.
+    FatalError
+        The brokers did not answer in time, or refuse the login or the transactional id.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        transactional_id: str | None = None,
+        *,
+        transaction_timeout_s: float = 60.0,
+        timeout_s: float = 60.0,
+    ) -> None:
+        self.transactional = transactional_id is not None
+        self._timeout_s = timeout_s
+        self._names = Names(transactional_id=transactional_id)
+        self._trouble = ClientTrouble(self._names)
+        self._refused = 0
+        self._first_refusal: tuple[KafkaError, str] | None = None
+        self._abort_because: str | None = None
+        self._ended_by: StreamdetError | None = None
+        self._open = False
+        self._closed = False
+        self._producer = connect(
+            Producer,
+            producer_options(options, transactional_id, transaction_timeout_s),
+            self._trouble,
+            on_delivery=self._on_refused,
+        )
+        if self.transactional:
+            self._again(
+                self._producer.init_transactions, "opening the transactional producer", timeout_s
+            )
+
+    def begin(self) -> None:
+        """Open a transaction unless one is open, or this producer has none."""
+        if not self.transactional or self._open:
+            return
+        try:
+            self._producer.begin_transaction()
+        except KafkaException as error:
+            raise self._fault(error, "opening a transaction") from error
+        self._open = True
+
+    def send(self, records: Iterable[OutgoingRecord]) -> None:
+        """Hand over `records`; they count as delivered only after `flush` or `commit`.
+
+        Raises
+        ------
+        TransactionAborted, FatalError
+            A record is refused at once, or there was no room for it in time; the first when
+            transactional.
+        """
+        assert self._open or not self.transactional, "begin() comes before send()"
+        for record in records:
+            self._send_one(record)
+        self._serve_callbacks()
+
+    def flush(self, timeout_s: float) -> None:
+        """Wait until everything sent is delivered.
+
+        Raises
+        ------
+        TransactionAborted
+            A record was refused (transactional): call `abort`.
+        FatalError
+            A record was refused (not transactional), or the time ran out.
+        """
+        doing = "delivering records"
+        try:
+            left = self._producer.flush(timeout_s)
+        except KafkaException as error:
+            raise self._fault(error, doing) from error
+        self._raise_refused()
+        if left:
+            reason = self._trouble.fault(doing)
+            raise FatalError(f"{reason}; {left} records left after {timeout_s:g} s")
+
+    def commit(
+        self, next_offsets: Mapping[Partition, int], group_metadata: object, timeout_s: float
+    ) -> None:
+        """Put `next_offsets` into the open transaction and commit it.
+
+        A passing fault is retried within `timeout_s`. When that ends without an answer, nobody
+        knows here whether the transaction counts: a new producer settles it.
+
+        Raises
+        ------
+        TransactionAborted
+            It cannot be committed: call `abort`, rewind, go on.
+        Fenced
+            This producer was replaced.
+        FatalError
+            The producer cannot be used any more.
+        """
+        assert self.transactional, "only a transactional producer commits"
+        self.begin()
+        self._raise_refused()
+        deadline = time.monotonic() + timeout_s
+        places = [TopicPartition(p.topic, p.index, offset) for p, offset in next_offsets.items()]
+
+        def put_offsets(call_timeout_s: float) -> None:
+            self._producer.send_offsets_to_transaction(places, group_metadata, call_timeout_s)
+
+        try:
+            if places:
+                self._again(put_offsets, "putting offsets into the transaction", timeout_s)
+            left_s = max(deadline - time.monotonic(), 0.0)
+            # it flushes by itself; a flush of our own before would only add a wait
+            self._again(self._producer.commit_transaction, "committing the transaction", left_s)
+        except TransactionAborted:
+            self._raise_refused()  # says more
+            raise
+        self._open = False
+
+    def abort(self) -> None:
+        """Give up the open transaction and what was sent in it. Without one, no effect.
+
+        Raises
+        ------
+        Fenced
+            This producer was replaced.
+        FatalError
+            The producer cannot be used any more.
+        """
+        if not self._open:
+            return
+        self._again(self._producer.abort_transaction, "aborting the transaction", self._timeout_s)
+        self._open = False
+        self._abort_because = None
+        self._refused, self._first_refusal = 0, None
+
+    def close(self) -> None:
+        """Abort what is open, drop what was not flushed, let go of the connection.
+
+        May be called twice.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self.abort()
+        except StreamdetError as error:
+            LOG.warning("closing the producer: %s", error)
+        self._producer.purge()
+        try:
+            self._producer.close()
+        # fatal, and said before; the binding then also returns a result beside the exception
+        except (KafkaException, SystemError) as error:
+            LOG.debug("closing the producer: %s", error)
+
+    def _send_one(self, record: OutgoingRecord) -> None:
+        deadline = 0.0
+        while True:
+            try:
+                self._producer.produce(
+                    record.topic,
+                    record.value,
+                    record.key,
+                    headers=list(record.headers) or None,
+                    timestamp=record.timestamp_ms or 0,
+                )
+            except BufferError:
+                deadline = deadline or time.monotonic() + self._timeout_s
+                if time.monotonic() >= deadline:
+                    reason = self._trouble.fault("delivering records")
+                    raise self._lost(
+                        f"{reason}; no room for more after {self._timeout_s:g} s"
+                    ) from None
+                self._serve_callbacks(0.05)
+            except KafkaException as error:
+                self._serve_callbacks()
+                self._raise_refused()  # an earlier record may be why this one is
+                raise self._refusal(error, record.topic) from error
+            else:
+                return
+
+    def _again(self, call: Callable[[float], None], doing: str, timeout_s: float) -> None:
+        """Make `call` until it answers, for `timeout_s` or a little longer."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            left_s = deadline - time.monotonic()
+            try:
+                call(min(max(left_s, 0.1), _CALL_TIMEOUT_S))
+            except KafkaException as error:
+                fault = self._fault(error, doing)
+                if isinstance(fault, RetriableError):
+                    self._serve_callbacks(0.01)
+                    fault = self._trouble.fault(doing) if self._trouble else fault
+                if not isinstance(fault, RetriableError):
+                    raise fault from error
+                if time.monotonic() >= deadline:
+                    raise FatalError(
+                        f"{fault}; gave up after {timeout_s:g} s, its outcome unknown"
+                    ) from error
+            else:
+                self._trouble.clear()
+                return
+
+    def _serve_callbacks(self, timeout_s: float = 0.0) -> None:
+        try:
+            self._producer.poll(timeout_s)
+        except KafkaException as error:
+            raise self._fault(error, "producing") from error
+
+    def _fault(self, error: KafkaException, doing: str) -> StreamdetError:
+        """Return our error for `error`; what ended this producer is said again ever after."""
+        if self._ended_by is not None:
+            return self._ended_by
+        fault = fault_of(error, doing, self._names)
+        if isinstance(fault, Fenced | FatalError) and error.args[0].fatal():
+            self._ended_by = fault
+        return fault
+
+    def _on_refused(self, error: KafkaError | None, message: Message) -> None:
+        if error is None or error.code() in _PURGED:
+            return
+        self._refused += 1
+        if self._first_refusal is None:
+            self._first_refusal = (error, message.topic() or "")
+
+    def _raise_refused(self) -> None:
+        """Raise what befell records since the transaction or the last flush began."""
+        if self._first_refusal is not None:
+            error, topic = self._first_refusal
+            count = self._refused
+            self._refused, self._first_refusal = 0, None
+            raise self._refusal(KafkaException(error), topic, count)
+        if self._abort_because is not None:
+            raise TransactionAborted(self._abort_because)
+
+    def _refusal(self, error: KafkaException, topic: str, count: int = 1) -> StreamdetError:
+        if self._ended_by is not None:
+            return self._ended_by
+        doing = f"{count} record(s) for topic {topic!r} not delivered"
+        fault = fault_of(error, doing, self._names._replace(topic=topic))
+        return fault if isinstance(fault, Fenced) else self._lost(str(fault))
+
+    def _lost(self, text: str) -> StreamdetError:
+        """Return the error for records that are gone; their transaction can only be aborted."""
+        if not self.transactional:
+            return FatalError(text)
+        self._abort_because = self._abort_because or text
+        return TransactionAborted(text)

@@ -1,0 +1,205 @@
+"""Every metric of streamdet, by name, unit and labels; the only module that knows Prometheus.
+
+Rules: base units, `_total` for counters, timestamps rather than ages, and no label whose values
+a producer of points can choose. Counters of points move only after the commit that makes their
+outcome final, so after an abort and a second reading nothing is counted twice, and
+``streamdet_points_consumed_total`` always equals the sum of ``streamdet_points_total`` over its
+outcomes.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections import Counter as Multiset
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from urllib.request import urlopen
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
+
+from streamdet import __version__
+from streamdet.clock import Clock
+from streamdet.types import Outcome, Partition, Reason, WorkerStatus
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+# From one small batch of an idle topic to a stalled broker.
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_RECORDS = (1, 10, 50, 100, 250, 500, 1000, 2000, 4000, 8000)
+
+SEVERITIES = ("low", "medium", "high")
+
+
+def severity_class(severity: float) -> str:
+    """Return Metrics Advisor's class of a severity: low below 0.5, high from 0.75 on."""
+    return "low" if severity < 0.5 else "medium" if severity < 0.75 else "high"
+
+
+class Tally:
+    """What one partition did since the last commit; counted once that commit holds."""
+
+    def __init__(self) -> None:
+        self.records = 0
+        self.size_bytes = 0
+        self.points = 0
+        self.outcomes: Multiset[Outcome] = Multiset()
+        self.dead_letters: Multiset[Reason] = Multiset()
+        self.undecodable: Multiset[Reason] = Multiset()
+        self.anomalies: Multiset[tuple[str, str]] = Multiset()
+        self.evicted = 0
+
+
+class Metrics:
+    """The catalogue, registered on a registry of its own.
+
+    Parameters
+    ----------
+    status : callable
+        Returns the worker's newest status; asked at each scrape.
+    clock : Clock
+        Its wall clock turns event times into lag seconds, at the scrape only.
+    """
+
+    def __init__(self, status: Callable[[], WorkerStatus], clock: Clock) -> None:
+        self.registry = CollectorRegistry()
+        self.records = self._counter("records_consumed", "Records read.", "topic")
+        self.size_bytes = self._counter("consumed_bytes", "Bytes of record values.", "topic")
+        self.points_consumed = self._counter(
+            "points_consumed",
+            "Points found in the records; a record without a readable point counts as one.",
+            "topic",
+        )
+        self.points = self._counter(
+            "points",
+            "Points by what became of them; the outcomes add up to the points consumed.",
+            "topic",
+            "outcome",
+        )
+        self.decode_errors = self._counter(
+            "decode_errors", "Records refused as a whole.", "topic", "reason"
+        )
+        self.dead_letters = self._counter(
+            "dead_letters", "Records and points sent to the dead-letter topic.", "topic", "reason"
+        )
+        self.anomalies = self._counter(
+            "anomalies",
+            "Anomalous points by direction and severity class.",
+            "topic",
+            "direction",
+            "severity",
+        )
+        self.series_evicted = self._counter(
+            "series_evicted", "Series let go: idle for limits.series_ttl.", "topic"
+        )
+        self.rebalances = self._counter(
+            "rebalances", "Partitions assigned, revoked and lost.", "kind"
+        )
+        self.transactions = self._counter(
+            "transactions",
+            "Commits by result; under at_least_once a commit of offsets counts.",
+            "result",
+        )
+        self.stage_seconds = self._histogram(
+            "stage_seconds", "Seconds a batch spends in a stage.", _SECONDS, "stage"
+        )
+        self.commit_seconds = self._histogram("commit_seconds", "Seconds of a commit.", _SECONDS)
+        self.batch_records = self._histogram("batch_records", "Records in a batch.", _RECORDS)
+        self.compile_seconds = Gauge(
+            "streamdet_jit_compile_seconds",
+            "Seconds the kernels took to load.",
+            registry=self.registry,
+        )
+        Info("streamdet_build", "Versions.", registry=self.registry).info(
+            {"version": __version__, "python": platform.python_version()}
+        )
+        for result in ("committed", "aborted", "fenced"):
+            self.transactions.labels(result)
+        for kind in ("assigned", "revoked", "lost"):
+            self.rebalances.labels(kind)
+        self.registry.register(_StatusCollector(status, clock))
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"streamdet_{name}_total", text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, buckets: Sequence[float], *labels: str) -> Histogram:
+        return Histogram(f"streamdet_{name}", text, labels, buckets=buckets, registry=self.registry)
+
+    def record(self, tallies: Mapping[Partition, Tally]) -> None:
+        """Add what was committed. Outcomes and reasons that did not occur appear as zero."""
+        for partition, tally in tallies.items():
+            topic = partition.topic
+            self.records.labels(topic).inc(tally.records)
+            self.size_bytes.labels(topic).inc(tally.size_bytes)
+            self.points_consumed.labels(topic).inc(tally.points)
+            self.series_evicted.labels(topic).inc(tally.evicted)
+            for outcome in Outcome:
+                self.points.labels(topic, outcome.name.lower()).inc(tally.outcomes[outcome])
+            for reason in Reason:
+                self.dead_letters.labels(topic, reason).inc(tally.dead_letters[reason])
+                self.decode_errors.labels(topic, reason).inc(tally.undecodable[reason])
+            for direction in ("positive", "negative"):
+                for severity in SEVERITIES:
+                    count = tally.anomalies[direction, severity]
+                    self.anomalies.labels(topic, direction, severity).inc(count)
+
+    def render(self) -> bytes:
+        """Return the exposition of all metrics as Prometheus' text format (`CONTENT_TYPE`)."""
+        return generate_latest(self.registry)
+
+
+class _StatusCollector(Collector):
+    """Gauges that are read from the worker's status when a scrape asks, never set in the loop."""
+
+    def __init__(self, status: Callable[[], WorkerStatus], clock: Clock) -> None:
+        self._status = status
+        self._clock = clock
+
+    def collect(self) -> Iterator[Metric]:
+        status = self._status()
+        ready = GaugeMetricFamily("streamdet_ready", "1 while the worker processes its partitions.")
+        ready.add_metric([], float(status.not_ready is None))
+        yield ready
+        assigned = GaugeMetricFamily("streamdet_assigned_partitions", "Partitions assigned.")
+        assigned.add_metric([], len(status.partitions))
+        yield assigned
+
+        def gauge(name: str, text: str) -> GaugeMetricFamily:
+            return GaugeMetricFamily(name, text, labels=["topic", "partition"])
+
+        lag = gauge(
+            "streamdet_consumer_lag_records", "Records between the last commit and the end."
+        )
+        lag_seconds = gauge("streamdet_consumer_lag_seconds", "Now minus the newest event time.")
+        newest = gauge("streamdet_watermark_timestamp_seconds", "Newest event time.")
+        series = gauge("streamdet_series_active", "Series with state.")
+        state = gauge("streamdet_state_bytes", "Bytes of state: table, rows and rings.")
+        for at in status.partitions:
+            labels = [at.partition.topic, str(at.partition.index)]
+            if at.end_offset is not None and at.next_offset is not None:
+                lag.add_metric(labels, max(0, at.end_offset - at.next_offset))
+            if at.newest_time_us is not None:
+                newest.add_metric(labels, at.newest_time_us / 1e6)
+                lag_seconds.add_metric(labels, self._clock.time_s() - at.newest_time_us / 1e6)
+            series.add_metric(labels, at.n_series)
+            state.add_metric(labels, at.state_bytes)
+        yield from (lag, lag_seconds, newest, series, state)
+
+
+def scrape(url: str, timeout_s: float = 2.0) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    """Read a worker's /metrics: (sample name, labels) -> value.
+
+    Raises
+    ------
+    OSError
+        The address does not answer.
+    """
+    with urlopen(url, timeout=timeout_s) as response:  # noqa: S310  # our own worker's address
+        text = response.read().decode()
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }

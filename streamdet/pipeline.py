@@ -1,0 +1,245 @@
+"""THE file: the way of a record, top to bottom, with the partitions' coming and going beside it.
+
+    poll -> decode -> route -> align, detect -> encode -> produce -> commit
+
+A batch is the records of one partition; every stage works on a whole batch, as columns. Only the
+few points that become events or dead letters are ever looked at one by one. What a batch changed
+is final with the commit; after an abort all state in memory is thrown away and reading goes back
+to the committed offsets.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from functools import partial
+from threading import Event
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamdet.clock import Clock
+from streamdet.commit import commit
+from streamdet.config import Config
+from streamdet.errors import Fenced, RetriableError, TransactionAborted
+from streamdet.metrics import Metrics
+from streamdet.ports import RecordConsumer, RecordProducer
+from streamdet.serde.dead_letter import dead_letter
+from streamdet.serde.decoder import Decoder
+from streamdet.serde.event import EventEncoder
+from streamdet.task import Task
+from streamdet.types import Outcome, Partition, RecordBatch, Verdicts, WorkerStatus
+
+log = logging.getLogger(__name__)
+
+_POLL_TIMEOUT_S = 0.1
+_BACKOFF_START_S = 0.2
+_BACKOFF_MAX_S = 10.0
+
+
+class Pipeline:
+    """Reads points, detects, publishes anomalies, commits; one per process.
+
+    Parameters
+    ----------
+    config : Config
+    consumer, producer : ports
+    decoder : Decoder
+    events : EventEncoder
+    clock : Clock
+        Decides when to commit; never what to say of a point.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        consumer: RecordConsumer,
+        producer: RecordProducer,
+        decoder: Decoder,
+        events: EventEncoder,
+        clock: Clock,
+    ) -> None:
+        self._config = config
+        self._consumer = consumer
+        self._producer = producer
+        self._decoder = decoder
+        self._events = events
+        self._clock = clock
+        self._tasks: dict[Partition, Task] = {}
+        self._dirty = False
+        self._aborted = False
+        self._commit_interval_s = config.commit_interval.total_seconds()
+        # Well below the time after which the broker aborts a transaction by itself.
+        self._commit_timeout_s = config.transaction_timeout.total_seconds() / 2
+        self._committed_s = clock.monotonic_s()
+        self._backoff_s = _BACKOFF_START_S
+        self.heartbeat_s = clock.monotonic_s()
+        """When the loop last turned; a loop that stands still is not alive."""
+        self._problem: str | None = "has not joined its consumer group yet"
+        self.status = WorkerStatus(self._problem)
+        self.metrics = Metrics(lambda: self.status, clock)
+
+    def run(self, stop: Event) -> None:
+        """Work until `stop` is set, then commit and leave the group."""
+        topics = [topic.name for topic in self._config.input.topics]
+        self._consumer.subscribe(topics, self)
+        try:
+            while not stop.is_set():
+                try:
+                    self.step()
+                except (TransactionAborted, RetriableError) as error:
+                    self._discard(error)
+                    stop.wait(self._backoff_s)
+                    self._backoff_s = min(2 * self._backoff_s, _BACKOFF_MAX_S)
+            self._commit_if_dirty()
+        except BaseException:
+            self._aborted = True  # a batch may be half done: leaving must not commit it
+            raise
+        finally:
+            self._consumer.close()
+            self._producer.close()
+
+    def step(self) -> None:
+        """One turn of the loop. Everything the service does is called from here."""
+        self.heartbeat_s = self._clock.monotonic_s()
+        batches = self._poll()
+        if self._aborted:  # in a callback of poll: the batches are from beyond what was rewound
+            raise TransactionAborted("partitions were lost with work on them uncommitted")
+        for batch in batches:
+            task = self._tasks.get(batch.partition)
+            if task is not None:
+                self._process(task, batch)
+        if self._clock.monotonic_s() - self._committed_s >= self._commit_interval_s:
+            self._commit_if_dirty()
+
+    def _poll(self) -> Sequence[RecordBatch]:
+        try:
+            batches = self._consumer.poll(self._config.limits.batch_records, _POLL_TIMEOUT_S)
+        except RetriableError as error:
+            self._show_problem(str(error))
+            return ()
+        if batches:
+            self._problem = None
+        return batches
+
+    def _process(self, task: Task, batch: RecordBatch) -> None:
+        """Take one batch of one partition all the way to the producer."""
+        self._dirty = True
+        self._producer.begin()
+        output = self._config.output
+        unit = self._config.input.timestamp_unit_for(batch.partition.topic)
+        stage = self.metrics.stage_seconds
+        self.metrics.batch_records.observe(len(batch.values))
+
+        with stage.labels("decode").time():  # bytes -> columns
+            points = self._decoder.decode(batch, unit)
+            consumed = len(points) + len(points.rejects) + points.tombstones
+        with stage.labels("route").time():  # series -> slot
+            handles = task.route(points, partial(self._decoder.identify, batch))
+        with stage.labels("detect").time():  # align, kernel: columns -> columns, state in place
+            verdicts = task.detect(points, handles)
+        with stage.labels("produce").time():  # the few rows that leave
+            which = self._published(verdicts)
+            self._producer.send(
+                self._events.encode(verdict, output.anomalies)
+                for verdict in task.select(batch, points, handles, verdicts, which.tolist())
+            )
+            self._producer.send(
+                dead_letter(batch.record(reject.record), reject, output.dead_letters)
+                for reject in points.rejects
+            )
+        task.count(batch, points, verdicts, consumed)
+
+    def _published(self, verdicts: Verdicts) -> NDArray[np.int64]:
+        if self._config.output.publish == "all":
+            return np.flatnonzero(verdicts.outcome == Outcome.OK)
+        return np.flatnonzero(verdicts.is_anomaly)
+
+    def _commit_if_dirty(self) -> None:
+        """Make what was done final, count it, and show it."""
+        self._committed_s = self._clock.monotonic_s()
+        if self._dirty and not self._aborted:
+            tasks = self._tasks.values()
+            next_offsets = {
+                task.partition: task.next_offset for task in tasks if task.next_offset is not None
+            }
+            with self.metrics.commit_seconds.time():
+                commit(next_offsets, self._producer, self._consumer, self._commit_timeout_s)
+            self._dirty = False
+            self._backoff_s = _BACKOFF_START_S
+            self.metrics.transactions.labels("committed").inc()
+            for task in tasks:
+                task.evict()
+            self.metrics.record({task.partition: task.take_tally() for task in tasks})
+        self._publish_status()
+
+    def _publish_status(self) -> None:
+        self.status = WorkerStatus(
+            self._problem,
+            partitions=tuple(
+                task.status(self._consumer.end_offset(partition))
+                for partition, task in sorted(self._tasks.items())
+            ),
+        )
+
+    def _show_problem(self, problem: str) -> None:
+        if self._problem != problem:
+            log.warning("not ready: %s", problem)
+        self._problem = problem
+        self._publish_status()
+
+    # ------------------------------------------------------- partitions coming and going
+
+    def on_assigned(self, partitions: Sequence[Partition]) -> None:
+        """Start a task for each new partition; its series begin cold."""
+        self.metrics.rebalances.labels("assigned").inc(len(partitions))
+        log.info("assigned: %s", _listed(partitions))
+        for partition in partitions:
+            self._tasks[partition] = Task(partition, self._config)
+        self._problem = None
+        self._publish_status()
+
+    def on_revoked(self, partitions: Sequence[Partition]) -> None:
+        """Commit while the partitions are still ours, then let go of them."""
+        self.metrics.rebalances.labels("revoked").inc(len(partitions))
+        log.info("revoked: %s", _listed(partitions))
+        try:
+            self._commit_if_dirty()
+        except TransactionAborted as error:
+            log.warning("the commit before giving partitions back failed: %s", error)
+            self._aborted = True
+        self._drop(partitions)
+
+    def on_lost(self, partitions: Sequence[Partition]) -> None:
+        """Let go of partitions that may be another worker's already, and of all work not final."""
+        self.metrics.rebalances.labels("lost").inc(len(partitions))
+        log.warning("lost: %s", _listed(partitions))
+        self._aborted = self._aborted or self._dirty
+        self._drop(partitions)
+
+    def _drop(self, partitions: Sequence[Partition]) -> None:
+        for partition in partitions:
+            self._tasks.pop(partition, None)
+        self._publish_status()
+
+    def _discard(self, error: TransactionAborted | RetriableError) -> None:
+        """Throw away everything since the last commit: output, offsets, and all state.
+
+        The arrays are ahead of the log, and there is no way back in them; the tasks begin cold.
+        """
+        log.error("transaction aborted, going back to the committed offsets: %s", error)
+        self.metrics.transactions.labels("aborted").inc()
+        try:
+            self._producer.abort()
+        except Fenced:
+            self.metrics.transactions.labels("fenced").inc()
+            raise
+        self._aborted = self._dirty = False
+        self._tasks = {partition: Task(partition, self._config) for partition in self._tasks}
+        self._consumer.rewind(self._tasks)
+        self._show_problem(str(error))
+
+
+def _listed(partitions: Sequence[Partition]) -> str:
+    return ", ".join(str(partition) for partition in sorted(partitions)) or "none"

@@ -1,0 +1,108 @@
+"""What streamdet needs of the outside, as Protocols: a consumer and a producer of records.
+
+`kafka` implements them for real brokers, `testing` in memory; one contract suite
+(tests/contracts/test_ports.py) runs over both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+from streamdet.types import OutgoingRecord, Partition, RecordBatch
+
+
+class RebalanceListener(Protocol):
+    """Told of partitions coming and going, always from within `RecordConsumer.poll` or `close`."""
+
+    def on_assigned(self, partitions: Sequence[Partition]) -> None:
+        """Take over `partitions`; reading starts at their committed offsets."""
+
+    def on_revoked(self, partitions: Sequence[Partition]) -> None:
+        """Commit what was done on `partitions`, then let go of them; they are still ours."""
+
+    def on_lost(self, partitions: Sequence[Partition]) -> None:
+        """Let go of `partitions` without committing; they may be another worker's already."""
+
+
+class RecordConsumer(Protocol):
+    """A member of a consumer group."""
+
+    def subscribe(self, topics: Sequence[str], listener: RebalanceListener) -> None:
+        """Join the group for `topics` (a name, or a pattern that starts with ``^``)."""
+
+    def poll(self, records_max: int, timeout_s: float) -> Sequence[RecordBatch]:
+        """Return up to `records_max` records, one batch a partition, each in offset order.
+
+        Returns early with what has arrived; empty after `timeout_s`. Calls the listener.
+        Only partitions that are assigned on return are in the answer.
+
+        Raises
+        ------
+        RetriableError
+            The brokers are away; poll again.
+        FatalError
+            A right or a topic is missing.
+        """
+
+    def group_metadata(self) -> object:
+        """Return what the producer must show to commit offsets in a transaction."""
+
+    def commit(self, next_offsets: Mapping[Partition, int], timeout_s: float) -> None:
+        """Commit `next_offsets` and wait for the answer (at_least_once)."""
+
+    def rewind(self, partitions: Iterable[Partition]) -> Mapping[Partition, int]:
+        """Read `partitions` again from their committed offsets; return those offsets.
+
+        A partition that has no committed offset goes back to where reading it began.
+        """
+
+    def end_offset(self, partition: Partition) -> int | None:
+        """Return the newest known end of `partition`; None while unknown. Asks nobody."""
+
+    def close(self) -> None:
+        """Leave the group. The listener's `on_revoked` is called first. May be called twice."""
+
+
+class RecordProducer(Protocol):
+    """A producer, transactional or not; see `transactional`."""
+
+    transactional: bool
+
+    def begin(self) -> None:
+        """Open a transaction unless one is open. Without effect when not transactional."""
+
+    def send(self, records: Iterable[OutgoingRecord]) -> None:
+        """Hand over `records`; they count as delivered only after `flush` or `commit`."""
+
+    def flush(self, timeout_s: float) -> None:
+        """Wait until everything sent is delivered.
+
+        Raises
+        ------
+        TransactionAborted
+            A record was refused (transactional): call `abort`.
+        FatalError
+            A record was refused (not transactional), or the time ran out.
+        """
+
+    def commit(
+        self, next_offsets: Mapping[Partition, int], group_metadata: object, timeout_s: float
+    ) -> None:
+        """Put `next_offsets` into the open transaction and commit it.
+
+        Raises
+        ------
+        TransactionAborted
+            It cannot be committed: call `abort`, rewind, go on.
+        Fenced
+            This producer was replaced.
+        FatalError
+            The producer cannot be used any more.
+        """
+
+    def abort(self) -> None:
+        """Give up the open transaction and what was sent in it. Without one, no effect."""
+
+    def close(self) -> None:
+        """Abort what is open and let go of the connection. May be called twice."""

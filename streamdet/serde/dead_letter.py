@@ -1,0 +1,90 @@
+"""Refused records as dead letters: as they came, with the reason in the headers.
+
+The headers follow KIP-1034 and Connect's `__connect.errors.*`, so that existing tools can be
+pointed at the topic with another prefix.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from streamdet import __version__
+from streamdet.errors import RecordError
+from streamdet.types import Headers, OutgoingRecord, Record, Reject
+
+PREFIX = "__streamdet.errors."
+
+MAX_BYTES = 900 * 1_024
+"""What is left of librdkafka's default `message.max.bytes` (1,000,000) for key and value."""
+KEPT_BYTES = 64 * 1_024
+HEADERS_MAX = 100
+HEADERS_MAX_BYTES = 64 * 1_024
+MESSAGE_MAX_BYTES = 1_024
+
+
+def dead_letter(
+    record: Record,
+    reject: Reject,
+    topic: str,
+    *,
+    decoder: str = "json",
+    max_bytes: int = MAX_BYTES,
+) -> OutgoingRecord:
+    """Return the dead letter of `record` for `topic`.
+
+    Parameters
+    ----------
+    decoder
+        Name of the format that refused it.
+    max_bytes
+        Bytes of key and value that may be produced. Of what is larger, the first 64 KiB stay,
+        with the size and the SHA-256 of the whole.
+    """
+    errors: dict[str, str | int] = {
+        "reason": reject.reason.value,
+        "message": _cut(reject.message, MESSAGE_MAX_BYTES),
+        "exception": RecordError.__name__,
+        "topic": record.partition.topic,
+        "partition": record.partition.index,
+        "offset": record.offset,
+        "timestamp": record.timestamp_ms,
+        "decoder": decoder,
+        "version": __version__,
+    }
+    if reject.element is not None:
+        errors["index"] = reject.element
+    key, value = record.key, record.value
+    kept = min(KEPT_BYTES, max_bytes // 2)
+    if value is not None and len(value) > max(kept, max_bytes - len(key or b"")):
+        errors["sha256"] = hashlib.sha256(value).hexdigest()
+        errors["size"] = len(value)
+        errors["truncated"] = "true"
+        value = value[:kept]
+    if key is not None and len(key) + len(value or b"") > max_bytes:
+        errors["key_truncated"] = "true"
+        key = key[:kept]
+    headers = _own_headers(record.headers)
+    if sum(not name.startswith(PREFIX) for name, _ in record.headers) > len(headers):
+        errors["headers_truncated"] = "true"
+    added = tuple((PREFIX + name, str(text).encode()) for name, text in errors.items())
+    # No timestamp: brokers refuse records too far from their clock, and such a refusal ends the
+    # transaction; the record's own time may be the very thing that was wrong with it.
+    return OutgoingRecord(topic, key, value, headers + added)
+
+
+def _own_headers(headers: Headers) -> Headers:
+    """Return the producer's headers, as many as are kept, without those of earlier refusals."""
+    own: list[tuple[str, bytes | None]] = []
+    size = 0
+    for name, value in headers:
+        if name.startswith(PREFIX):
+            continue
+        size += len(name.encode(errors="replace")) + len(value or b"")
+        if len(own) == HEADERS_MAX or size > HEADERS_MAX_BYTES:
+            break
+        own.append((name, value))
+    return tuple(own)
+
+
+def _cut(text: str, max_bytes: int) -> str:
+    return text.encode()[:max_bytes].decode(errors="ignore")

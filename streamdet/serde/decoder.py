@@ -1,0 +1,190 @@
+"""Batches of records to columns of points: parsed where plain, decoded carefully where not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from streamdet.errors import RecordError
+from streamdet.kernels.parse import PointRules
+from streamdet.kernels.scalars import LAST_US, NO_TIME
+from streamdet.serde.columns import Careful, Texts, merged, parse, points_of
+from streamdet.serde.limits import TICKS, DecodeLimits, TimestampUnit
+from streamdet.serde.point import OpenedRecord, PointTime, RecordDecoder
+from streamdet.serde.series import Identity
+from streamdet.types import Overrides, Points, RecordBatch, Reject, SeriesId
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class Decoder:
+    """Decodes batches. Holds nothing but a memory of spellings, so any order of calls will do."""
+
+    def __init__(self, limits: DecodeLimits) -> None:
+        self._limits = limits
+        self._records = RecordDecoder(limits)
+
+    def decode(self, batch: RecordBatch, timestamp_unit: TimestampUnit) -> Points:
+        """Return the points of `batch` in record order, and a `Reject` for whatever is refused.
+
+        The parser takes the records that are plain native points. The others are opened one by
+        one, and it takes the plain ones of the points in them. What is left is decoded carefully.
+
+        Parameters
+        ----------
+        timestamp_unit
+            Of integer timestamps.
+        """
+        rules = self._rules(timestamp_unit)
+        own_us, latest_us = self._bounds_us(batch.timestamps_ms)
+        values = [value or b"" for value in batch.values]
+        named = np.ones(len(values), np.bool_)
+        parsed = parse(
+            Texts(values, named, own_us, latest_us), rules, self._limits.max_record_bytes
+        )
+        points = points_of(parsed)
+        if len(points) == len(values):
+            return points
+        opened = self._open(batch, np.flatnonzero(~parsed.ok).tolist())
+        if opened.texts:
+            careful = self._decode(opened, own_us, latest_us, timestamp_unit)
+            points = merged(points, careful)
+        points.rejects = sorted(opened.rejects, key=_place)
+        points.overrides = dict(_first_points(points, opened.overrides))
+        points.tombstones = opened.tombstones
+        return points
+
+    def identify(self, batch: RecordBatch, record: int) -> SeriesId:
+        """Return the series of the one point that `record` of `batch` is.
+
+        For keys as the producer wrote them (`Points.raw`) that the series table has not seen.
+
+        Raises
+        ------
+        RecordError
+            The record is not to be used: a dead letter.
+        """
+        value = batch.values[record]
+        assert value is not None
+        return self._records.identify(value).series
+
+    def _open(self, batch: RecordBatch, records: list[int]) -> _Opened:
+        opened = _Opened()
+        for record in records:
+            value = batch.values[record]
+            if value is None:
+                opened.tombstones += 1
+                continue
+            try:
+                opened.add(record, self._records.open(value, partial(_key_of, batch, record)))
+            except RecordError as refusal:
+                opened.refuse(record, None, refusal)
+        return opened
+
+    def _decode(
+        self,
+        opened: _Opened,
+        own_us: NDArray[np.int64],
+        latest_us: NDArray[np.int64],
+        unit: TimestampUnit,
+    ) -> Careful:
+        """Return the points of `opened`, whose refusals grow by those that are none."""
+        record = np.array(opened.record)
+        own_us = np.where(opened.may_lack_time, own_us[record], NO_TIME)
+        latest_us = latest_us[record]
+        named = np.array([identity is None for identity in opened.identities])
+        texts = Texts(opened.texts, named, own_us, latest_us)
+        parsed = parse(texts, self._rules(unit), self._limits.max_record_bytes)
+        identities: list[Identity] = []
+        for i, text in enumerate(opened.texts):
+            identity = opened.identities[i]
+            try:
+                if parsed.ok[i]:
+                    identity = identity or self._records.identify_key(parsed.key_bytes(i))
+                else:
+                    time = PointTime(int(own_us[i]), int(latest_us[i]), unit)
+                    parsed.time_us[i], parsed.value[i], identity = self._records.point(
+                        text, identity, time
+                    )
+                    parsed.ok[i] = True
+            except RecordError as refusal:
+                opened.refuse(opened.record[i], opened.element[i], refusal)
+            else:
+                identities.append(identity)
+        ok = parsed.ok
+        element = np.array(opened.element)
+        return Careful(record[ok], element[ok], parsed.time_us[ok], parsed.value[ok], identities)
+
+    def _rules(self, unit: TimestampUnit) -> PointRules:
+        multiplier, divisor = TICKS[unit]
+        return PointRules(
+            self._limits.name_max_bytes,
+            self._limits.dimension_value_max_bytes,
+            self._limits.max_dimensions,
+            multiplier,
+            divisor,
+            self._limits.earliest_us,
+        )
+
+    def _bounds_us(
+        self, timestamps_ms: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return each record's own time, or NO_TIME, and the latest event time it may hold."""
+        known = (timestamps_ms >= 0) & (timestamps_ms <= LAST_US // 1_000)
+        own_us = np.where(known, timestamps_ms, 0) * 1_000
+        latest_us = np.where(known, own_us + self._limits.max_future_us, LAST_US)
+        return np.where(known, own_us, NO_TIME), np.minimum(latest_us, LAST_US)
+
+
+@dataclass(slots=True)
+class _Opened:
+    """The records that were not plain: their points as texts, and what was refused."""
+
+    texts: list[bytes] = field(default_factory=list)
+    record: list[int] = field(default_factory=list)
+    element: list[int] = field(default_factory=list)
+    """-1: the record is that point."""
+    identities: list[Identity | None] = field(default_factory=list)
+    may_lack_time: list[bool] = field(default_factory=list)
+    overrides: dict[int, Overrides] = field(default_factory=dict)
+    """By record."""
+    rejects: list[Reject] = field(default_factory=list)
+    tombstones: int = 0
+
+    def add(self, record: int, content: OpenedRecord) -> None:
+        n = len(content.points)
+        self.texts += content.points
+        self.record += [record] * n
+        self.element += [-1] if content.single else range(n)
+        self.identities += [content.identity] * n
+        self.may_lack_time += [content.identity is None or n == 1] * n
+        if content.overrides is not None:
+            self.overrides[record] = content.overrides
+
+    def refuse(self, record: int, element: int | None, refusal: RecordError) -> None:
+        element = None if element == -1 else element
+        self.rejects.append(Reject(record, element, refusal.reason, refusal.message))
+
+
+def _key_of(batch: RecordBatch, record: int) -> bytes | None:
+    return batch.record(record).key
+
+
+def _place(reject: Reject) -> tuple[int, int]:
+    return reject.record, -1 if reject.element is None else reject.element
+
+
+def _first_points(
+    points: Points, overrides: dict[int, Overrides]
+) -> Iterator[tuple[int, Overrides]]:
+    """Yield each record's parameters with the index of its first point, if a point is left."""
+    records = np.array(list(overrides), np.int32)
+    firsts = np.searchsorted(points.record, records).tolist()
+    for record, first in zip(overrides, firsts, strict=True):
+        if first < len(points) and points.record[first] == record:
+            yield first, overrides[record]

@@ -1,0 +1,171 @@
+"""The state of one input partition: its series, their rows and rings, all within bounds.
+
+A series is a *slot* in a *pool*; a pool holds the rows and rings of every series with one ring
+length. A *handle* names both: ``pool number << 32 | slot``. The store owns the memory; what a
+row means, only the detector knows (`types.StateLayout`).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamdet.kernels.align import NEVER
+from streamdet.kernels.table import MISSING
+from streamdet.state.table import SeriesTable
+from streamdet.types import SeriesId, StateLayout
+
+RING_LENGTHS = (64, 288, 1440, 8640)
+"""A few lengths, so that a pool is one array; 8640 is what Azure took in one request."""
+
+FULL = -2
+"""Handle of a new series for which there is no room."""
+
+_LINE_BYTES = 64
+_SLOTS_START = 64
+
+
+class Pool:
+    """Rows and rings of all series with one ring length.
+
+    Attributes
+    ----------
+    rows : record[capacity]           aligned to cache lines
+    ring : float32[capacity, length]  NaN where nothing was stored
+    """
+
+    def __init__(self, layout: StateLayout, ring_length: int) -> None:
+        self._layout = layout
+        self.ring_length = ring_length
+        self.rows = _aligned_rows(layout.row, _SLOTS_START)
+        self.ring = np.full((_SLOTS_START, ring_length), np.nan, np.float32)
+        self.names: list[str | None] = []
+        self._free: list[int] = []
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory held, in bytes, names included."""
+        names = sum(len(name) for name in self.names if name is not None)
+        return int(self.rows.nbytes) + self.ring.nbytes + names
+
+    def take(self, name: str) -> int:
+        """Return a cleared slot for the series `name`."""
+        if self._free:
+            slot = self._free.pop()
+            self.names[slot] = name
+        else:
+            slot = len(self.names)
+            self.names.append(name)
+            if slot == len(self.rows):
+                self._grow()
+        self.rows[slot] = np.zeros((), self.rows.dtype)
+        self.rows["time_us"][slot] = NEVER
+        self.ring[slot] = np.nan
+        return slot
+
+    def give_back(self, slot: int) -> None:
+        """Free `slot`."""
+        self.names[slot] = None
+        self.rows["time_us"][slot] = NEVER
+        self._free.append(slot)
+
+    def _grow(self) -> None:
+        capacity = 2 * len(self.rows)
+        rows = _aligned_rows(self._layout.row, capacity)
+        rows[: len(self.rows)] = self.rows
+        ring = np.full((capacity, self.ring_length), np.nan, np.float32)
+        ring[: len(self.ring)] = self.ring
+        self.rows, self.ring = rows, ring
+
+
+class Store:
+    """All series of one partition.
+
+    Parameters
+    ----------
+    layout : StateLayout
+        What the detector keeps for a series.
+    series_max : int
+        Bound on the number of series; `admit` answers FULL beyond it.
+    """
+
+    def __init__(self, layout: StateLayout, series_max: int) -> None:
+        self._layout = layout
+        self._series_max = series_max
+        self.table = SeriesTable()
+        self.pools: list[Pool] = []
+        self.n_series = 0
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory held, in bytes."""
+        return self.table.size_bytes + sum(pool.size_bytes for pool in self.pools)
+
+    def admit(self, series: SeriesId, ring_points: int) -> int:
+        """Return a handle for a new series with at least `ring_points` of ring; FULL if full."""
+        if self.n_series >= self._series_max:
+            return FULL
+        text = str(series)
+        handle = self._place(text, ring_points)
+        self.table.insert(text.encode(), handle)
+        self.n_series += 1
+        return handle
+
+    def resize(self, handle: int, ring_points: int) -> int:
+        """Return the handle of the series with at least `ring_points` of ring.
+
+        A series whose ring is too short moves to another pool and begins anew there.
+        """
+        pool, slot = self.at(handle)
+        if pool.ring_length >= ring_points:
+            return handle
+        moved = self._place(self.name(handle), ring_points)
+        pool.give_back(slot)
+        self.table.move(handle, moved)
+        return moved
+
+    def at(self, handle: int) -> tuple[Pool, int]:
+        """Return the pool and slot of `handle`."""
+        return self.pools[handle >> 32], handle & 0xFFFFFFFF
+
+    def name(self, handle: int) -> str:
+        """Return the text of the series' identity."""
+        pool, slot = self.at(handle)
+        name = pool.names[slot]
+        assert name is not None, "a handle in use has a name"
+        return name
+
+    def evict(self, before_us: int) -> NDArray[np.int64]:
+        """Let go of every series without a point since `before_us`; return their handles.
+
+        Reads every row; when anything is let go, the table is rebuilt.
+        """
+        gone = []
+        for number, pool in enumerate(self.pools):
+            times = pool.rows["time_us"][: len(pool.names)]
+            idle = np.flatnonzero((times < before_us) & (times != NEVER))
+            for slot in idle.tolist():
+                pool.give_back(slot)
+            gone.append((number << 32) | idle.astype(np.int64))
+        handles = np.concatenate(gone) if gone else np.empty(0, np.int64)
+        if len(handles):
+            self.table.remove(handles)
+            self.n_series -= len(handles)
+        return handles
+
+    def _place(self, name: str, ring_points: int) -> int:
+        length = next((n for n in RING_LENGTHS if n >= ring_points), RING_LENGTHS[-1])
+        for number, pool in enumerate(self.pools):
+            if pool.ring_length == length:
+                return (number << 32) | pool.take(name)
+        self.pools.append(Pool(self._layout, length))
+        return ((len(self.pools) - 1) << 32) | self.pools[-1].take(name)
+
+
+def _aligned_rows(dtype: np.dtype[np.void], count: int) -> NDArray[np.void]:
+    raw = np.zeros(count * dtype.itemsize + _LINE_BYTES, np.uint8)
+    offset = -raw.ctypes.data % _LINE_BYTES
+    return raw[offset : offset + count * dtype.itemsize].view(dtype)
+
+
+__all__ = ["FULL", "MISSING", "RING_LENGTHS", "Pool", "Store"]

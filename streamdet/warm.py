@@ -1,0 +1,54 @@
+"""Compiles every kernel, or takes it from the cache: ``python -m streamdet.warm``.
+
+A worker does this before it joins its group, and an image at its build, so that no batch waits
+for the compiler. A batch with every form of input goes the ordinary way, so the kernels meet the
+very types that they will meet in the pipeline.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from streamdet.config import Config
+from streamdet.serde.decoder import Decoder
+from streamdet.serde.limits import DecodeLimits
+from streamdet.task import Task
+from streamdet.types import Partition, Record
+
+_PLAIN = b'{"metric":"a","dimensions":{"b":"c"},"timestamp":1600000000000,"value":1}'
+_APART = b'{"metric":"a","timestamp":1600000060000,"value":1,"dimensions":{"b":"c"}}'
+_CAREFUL = b'[{"metric":"d","timestamp":1600000000000,"value":1}]'
+
+
+class _Batch:
+    """A few records of no topic."""
+
+    partition = Partition("warm", 0)
+
+    def __init__(self, values: list[bytes | None]) -> None:
+        self.values = values
+        self.offsets = np.arange(len(values), dtype=np.int64)
+        self.timestamps_ms = np.full(len(values), 1_600_000_000_000, np.int64)
+
+    def record(self, index: int) -> Record:
+        """Return record `index`."""
+        return Record(self.partition, index, -1, None, self.values[index])
+
+
+def warm() -> None:
+    """Send plain points, and points of every form, through decode, route and detect."""
+    decoder = Decoder(DecodeLimits())
+    task = Task(_Batch.partition, Config())
+    batches: list[list[bytes | None]] = [[_PLAIN], [_PLAIN, _APART, _CAREFUL, None]]
+    for values in batches:
+        batch = _Batch(values)
+        points = decoder.decode(batch, "ms")
+        handles = task.route(points, partial(decoder.identify, batch))
+        task.detect(points, handles)
+    task.store.table.remove(np.empty(0, np.int64))
+
+
+if __name__ == "__main__":
+    warm()

@@ -1,0 +1,434 @@
+"""What `streamdet.ports` promises, asked of the broker in memory and of a real one alike."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from streamdet.errors import FatalError, Fenced, TransactionAborted
+from streamdet.types import OutgoingRecord, Partition
+from tests.contracts.worlds import KafkaWorld, Listener, MemoryWorld, poll_until, read
+
+COMMIT_TIMEOUT_S = 20.0
+
+
+@pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.kafka)])
+def world(request):
+    if request.param == "memory":
+        made = MemoryWorld()
+    else:
+        made = KafkaWorld(request.getfixturevalue("kafka").bootstrap)
+    yield made
+    made.close()
+
+
+def joined(world, topics, group=None, listener=None, frail=False):
+    """A consumer that has its partitions."""
+    consumer = world.consumer(group or world.name("group"), frail)
+    listener = listener or Listener()
+    consumer.subscribe(topics, listener)
+    poll_until(lambda: bool(listener.owned), consumer)
+    return consumer, listener
+
+
+def numbered(count, start=0):
+    return [b"%d" % number for number in range(start, start + count)]
+
+
+# ------------------------------------------------------------------------------- reading
+
+
+def test_a_poll_returns_one_batch_a_partition_in_offset_order(world):
+    topic = world.topic(partitions=3)
+    for index in range(3):
+        world.append(topic, *numbered(20, start=100 * index), partition=index)
+    consumer = world.consumer(world.name("group"))
+    consumer.subscribe([topic], Listener())
+    seen = {}
+    while sum(map(len, seen.values())) < 60:
+        batches = consumer.poll(1000, 1.0)
+        assert len({batch.partition for batch in batches}) == len(batches)
+        for batch in batches:
+            assert len(batch.values) == len(batch.offsets) == len(batch.timestamps_ms)
+            seen.setdefault(batch.partition, []).extend(
+                zip(batch.offsets.tolist(), batch.values, strict=True)
+            )
+    assert seen == {
+        Partition(topic, index): list(enumerate(numbered(20, start=100 * index)))
+        for index in range(3)
+    }
+
+
+def test_a_poll_returns_no_more_records_than_asked_for(world):
+    topic = world.topic()
+    world.append(topic, *numbered(10))
+    consumer = world.consumer(world.name("group"))
+    consumer.subscribe([topic], Listener())
+    sizes = []
+    while sum(sizes) < 10:
+        sizes += [len(batch.values) for batch in consumer.poll(3, 1.0)]
+    assert max(sizes) <= 3
+
+
+def test_a_record_is_given_whole_on_request(world):
+    topic = world.topic()
+    consumer, _ = joined(world, [topic])
+    producer = world.producer()
+    headers = (("trace", b"1"), ("empty", None), ("trace", b"2"))
+    producer.send([
+        OutgoingRecord(topic, b"key", b"value", headers, timestamp_ms=1_700_000_000_123),
+        OutgoingRecord(topic, None, None),
+    ])  # fmt: skip
+    producer.flush(10)
+    batches = []
+    while sum(len(batch.values) for batch in batches) < 2:
+        batches += consumer.poll(10, 1.0)
+    whole, bare = [batch.record(i) for batch in batches for i in range(len(batch.values))]
+    assert (whole.partition, whole.offset) == (Partition(topic, 0), 0)
+    assert (whole.key, whole.value, whole.headers) == (b"key", b"value", headers)
+    assert whole.timestamp_ms == batches[0].timestamps_ms[0] == 1_700_000_000_123
+    assert (bare.offset, bare.key, bare.value, bare.headers) == (1, None, None, ())
+
+
+def test_a_poll_without_records_returns_nothing(world):
+    consumer, _ = joined(world, [world.topic()])
+    assert list(consumer.poll(100, 0.1)) == []
+
+
+def test_a_pattern_reads_every_topic_that_it_matches(world):
+    prefix = world.name("fleet")
+    for end in ("a", "b"):
+        if isinstance(world, KafkaWorld):
+            world._topics.create([_spec(f"{prefix}.{end}")])
+        else:
+            world.broker.create_topic(f"{prefix}.{end}")
+        world.append(f"{prefix}.{end}", end.encode())
+    consumer = world.consumer(world.name("group"))
+    consumer.subscribe([f"^{prefix}[.].*"], Listener())
+    assert sorted(read(consumer, 2)) == [b"a", b"b"]
+
+
+def _spec(name):
+    from streamdet.kafka.topics import TopicSpec
+
+    return TopicSpec(name, 1)
+
+
+def test_a_topic_that_does_not_exist_is_fatal_and_named(world):
+    missing = world.name("missing")
+    consumer = world.consumer(world.name("group"))
+    consumer.subscribe([missing], Listener())
+    with pytest.raises(FatalError, match=missing):
+        poll_until(lambda: False, consumer)
+
+
+def test_the_end_of_a_partition_is_known_once_it_is_read(world):
+    topic = world.topic()
+    world.append(topic, *numbered(7))
+    consumer = world.consumer(world.name("group"))
+    assert consumer.end_offset(Partition(topic, 0)) is None
+    consumer.subscribe([topic], Listener())
+    read(consumer, 7)
+    assert consumer.end_offset(Partition(topic, 0)) == 7
+    assert consumer.end_offset(Partition("elsewhere", 0)) is None
+
+
+# ----------------------------------------------------------- committed offsets and rewinding
+
+
+def test_reading_resumes_at_the_committed_offset(world):
+    topic, group = world.topic(), world.name("group")
+    world.append(topic, *numbered(10))
+    first, _ = joined(world, [topic], group)
+    first.commit({Partition(topic, 0): 4}, COMMIT_TIMEOUT_S)
+    first.close()
+    assert world.committed(group, topic) == {Partition(topic, 0): 4}
+    second = world.consumer(group)
+    second.subscribe([topic], Listener())
+    assert read(second, 6) == numbered(6, start=4)
+
+
+def test_rewinding_reads_again_from_the_committed_offset(world):
+    topic = world.topic(partitions=2)
+    for index in range(2):
+        world.append(topic, *numbered(10, start=10 * index), partition=index)
+    consumer = world.consumer(world.name("group"))
+    consumer.subscribe([topic], Listener())
+    read(consumer, 20)
+    consumer.commit({Partition(topic, 1): 7}, COMMIT_TIMEOUT_S)
+    assert consumer.rewind([Partition(topic, 1)]) == {Partition(topic, 1): 7}
+    assert read(consumer, 3) == numbered(3, start=17)
+
+
+def test_rewinding_without_a_committed_offset_goes_back_to_where_reading_began(world):
+    topic = world.topic()
+    world.append(topic, *numbered(5))
+    consumer = world.consumer(world.name("group"))
+    consumer.subscribe([topic], Listener())
+    read(consumer, 5)
+    for _ in range(2):
+        assert consumer.rewind([Partition(topic, 0)]) == {Partition(topic, 0): 0}
+        assert read(consumer, 5) == numbered(5)
+
+
+def test_rewinding_what_was_just_assigned_moves_nothing(world):
+    topic = world.topic()
+    world.append(topic, *numbered(5))
+    consumer = world.consumer(world.name("group"))
+    answers = []
+    listener = Listener(assigned=lambda ps: answers.append(consumer.rewind(ps)))
+    consumer.subscribe([topic], listener)
+    assert read(consumer, 5) == numbered(5)
+    assert answers == [{Partition(topic, 0): 0}]
+
+
+def test_rewinding_what_is_not_assigned_moves_nothing(world):
+    consumer, _ = joined(world, [world.topic()])
+    assert consumer.rewind([Partition(world.topic(), 0)]) == {}
+    assert consumer.rewind([]) == {}
+
+
+# -------------------------------------------------------------------------- transactions
+
+
+def transact(world, topic, output, group, frail=False):
+    """A consumer that has read five records, and a producer with five in its transaction."""
+    world.append(topic, *numbered(5))
+    consumer = world.consumer(group, frail)
+    consumer.subscribe([topic], Listener())
+    values = read(consumer, 5)
+    producer = world.producer(world.name("transaction"))
+    producer.begin()
+    producer.send(OutgoingRecord(output, None, value) for value in values)
+    return consumer, producer
+
+
+def test_records_and_offsets_of_a_transaction_count_together(world):
+    topic, output, group = world.topic(), world.topic(), world.name("group")
+    consumer, producer = transact(world, topic, output, group)
+    producer.flush(10)
+    assert world.visible(output) == []
+    assert world.committed(group, topic) == {}
+    producer.commit({Partition(topic, 0): 5}, consumer.group_metadata(), COMMIT_TIMEOUT_S)
+    assert world.visible(output) == numbered(5)
+    assert world.committed(group, topic) == {Partition(topic, 0): 5}
+
+
+def test_an_aborted_transaction_leaves_nothing_and_is_read_again(world):
+    topic, output, group = world.topic(), world.topic(), world.name("group")
+    consumer, producer = transact(world, topic, output, group)
+    producer.flush(10)
+    producer.abort()
+    assert consumer.rewind([Partition(topic, 0)]) == {Partition(topic, 0): 0}
+    values = read(consumer, 5)
+    producer.begin()
+    producer.send(OutgoingRecord(output, None, b"again " + value) for value in values)
+    producer.commit({Partition(topic, 0): 5}, consumer.group_metadata(), COMMIT_TIMEOUT_S)
+    assert world.visible(output) == [b"again " + value for value in numbered(5)]
+
+
+def test_transactions_follow_each_other(world):
+    output = world.topic()
+    consumer, _ = joined(world, [world.topic()])
+    producer = world.producer(world.name("transaction"))
+    for number in range(3):
+        producer.begin()
+        producer.begin()  # one is open: no effect
+        producer.send([OutgoingRecord(output, b"k", b"%d" % number)])
+        producer.commit({}, consumer.group_metadata(), COMMIT_TIMEOUT_S)
+    assert world.visible(output) == numbered(3)
+
+
+def test_an_abort_without_a_transaction_has_no_effect(world):
+    producer = world.producer(world.name("transaction"))
+    producer.abort()
+    idempotent = world.producer()
+    idempotent.begin()
+    idempotent.abort()
+
+
+def test_offsets_alone_make_a_transaction(world):
+    topic, group = world.topic(), world.name("group")
+    consumer, _ = joined(world, [topic], group)
+    producer = world.producer(world.name("transaction"))
+    producer.begin()
+    producer.commit({Partition(topic, 0): 3}, consumer.group_metadata(), COMMIT_TIMEOUT_S)
+    assert world.committed(group, topic) == {Partition(topic, 0): 3}
+
+
+def test_a_newer_producer_of_the_same_transactional_id_fences_the_older(world):
+    topic, output, group = world.topic(), world.topic(), world.name("group")
+    consumer, _ = joined(world, [topic], group)
+    transactional_id = world.name("transaction")
+    zombie = world.producer(transactional_id)
+    zombie.begin()
+    zombie.send([OutgoingRecord(output, None, b"late")])
+    zombie.flush(10)
+    heir = world.producer(transactional_id)
+    with pytest.raises(Fenced):
+        zombie.commit({Partition(topic, 0): 1}, consumer.group_metadata(), COMMIT_TIMEOUT_S)
+    with pytest.raises(Fenced):
+        zombie.send([OutgoingRecord(output, None, b"later")])
+    zombie.close()
+    heir.begin()
+    heir.send([OutgoingRecord(output, None, b"right")])
+    heir.commit({}, consumer.group_metadata(), COMMIT_TIMEOUT_S)
+    assert world.visible(output) == [b"right"]
+    assert world.committed(group, topic) == {}
+
+
+# ---------------------------------------------------------------------- records refused
+
+
+def test_a_record_for_a_topic_that_does_not_exist_aborts_the_transaction(world):
+    output, missing = world.topic(), world.name("missing")
+    consumer, _ = joined(world, [world.topic()])
+    producer = world.producer(world.name("transaction"))
+    producer.begin()
+    producer.send([OutgoingRecord(output, None, b"1"), OutgoingRecord(missing, None, b"2")])
+    with pytest.raises(TransactionAborted, match=missing):
+        producer.commit({}, consumer.group_metadata(), COMMIT_TIMEOUT_S)
+    producer.abort()
+    assert world.visible(output) == []
+
+
+def test_without_transactions_a_record_for_a_topic_that_does_not_exist_is_fatal(world):
+    missing = world.name("missing")
+    producer = world.producer()
+    producer.send([OutgoingRecord(missing, None, b"1")])
+    with pytest.raises(FatalError, match=missing):
+        producer.flush(10)
+
+
+def test_a_record_too_large_aborts_the_transaction_and_the_next_one_is_sound(world):
+    output = world.topic()
+    consumer, _ = joined(world, [world.topic()])
+    producer = world.producer(world.name("transaction"))
+    producer.begin()
+    producer.send([OutgoingRecord(output, None, b"small")])
+    with pytest.raises(TransactionAborted, match=output):
+        producer.send([OutgoingRecord(output, None, os.urandom(1_100_000))])
+    with pytest.raises(TransactionAborted, match=output):
+        producer.commit({}, consumer.group_metadata(), COMMIT_TIMEOUT_S)
+    producer.abort()
+    producer.begin()
+    producer.send([OutgoingRecord(output, None, b"next")])
+    producer.commit({}, consumer.group_metadata(), COMMIT_TIMEOUT_S)
+    assert world.visible(output) == [b"next"]
+
+
+# ------------------------------------------------------------- members coming and going
+
+
+def test_two_members_share_the_partitions_and_each_record_is_read_once(world):
+    topic, group = world.topic(partitions=4), world.name("group")
+    first, mine = joined(world, [topic], group)
+    second, yours = world.consumer(group), Listener()
+    second.subscribe([topic], yours)
+    early = poll_until(lambda: len(mine.owned) == len(yours.owned) == 2, first, second)
+    assert early == []
+    assert not mine.owned & yours.owned
+    for index in range(4):
+        world.append(topic, *numbered(5, start=10 * index), partition=index)
+    values = []
+    poll_until(lambda: len(values) == 10 or values.extend(read(first, 10)), first)
+    assert sorted(values + read(second, 10)) == sorted(
+        value for index in range(4) for value in numbered(5, start=10 * index)
+    )
+
+
+def test_a_revoked_partition_is_committed_before_it_moves(world):
+    topic, group = world.topic(partitions=2), world.name("group")
+    for index in range(2):
+        world.append(topic, *numbered(5, start=10 * index), partition=index)
+    first = world.consumer(group)
+    producer = world.producer(world.name("transaction"))
+
+    def commit(partitions):
+        producer.begin()
+        offsets = dict.fromkeys(partitions, 5)
+        producer.commit(offsets, first.group_metadata(), COMMIT_TIMEOUT_S)
+
+    mine, yours = Listener(revoked=commit), Listener()
+    first.subscribe([topic], mine)
+    read(first, 10)
+    second = world.consumer(group)
+    second.subscribe([topic], yours)
+    again = poll_until(lambda: bool(yours.owned), first, second)
+    (moved,) = yours.owned
+    assert mine.told[-1] == ("revoked", [moved])
+    assert world.committed(group, topic) == {moved: 5}
+    assert again == []
+    (kept,) = mine.owned
+    first.close()  # while the group may still be moving partitions
+    assert world.committed(group, topic) == {moved: 5, kept: 5}
+
+
+def test_leaving_hands_the_partitions_to_the_others(world):
+    topic, group = world.topic(partitions=2), world.name("group")
+    first, mine = joined(world, [topic], group)
+    second, yours = world.consumer(group), Listener()
+    second.subscribe([topic], yours)
+    poll_until(lambda: len(mine.owned) == len(yours.owned) == 1, first, second)
+    first.close()
+    assert mine.told[-1][0] == "revoked"
+    assert mine.owned == set()
+    poll_until(lambda: len(yours.owned) == 2, second)
+
+
+def test_a_member_taken_for_dead_learns_that_its_partitions_are_lost(world):
+    topic, group = world.topic(), world.name("group")
+    consumer, listener = joined(world, [topic], group, frail=True)
+    world.append(topic, *numbered(3))
+    assert read(consumer, 3) == numbered(3)
+    world.take_for_dead(consumer)
+    again = poll_until(lambda: len(listener.told) == 3, consumer)
+    assert [event for event, _ in listener.told] == ["assigned", "lost", "assigned"]
+    assert again + read(consumer, 3 - len(again)) == numbered(3)
+
+
+def test_the_membership_of_a_member_taken_for_dead_commits_nothing(world):
+    topic, output, group = world.topic(), world.topic(), world.name("group")
+    consumer, producer = transact(world, topic, output, group, frail=True)
+    membership = consumer.group_metadata()
+    world.take_for_dead(consumer)
+    with pytest.raises(TransactionAborted):
+        producer.commit({Partition(topic, 0): 5}, membership, COMMIT_TIMEOUT_S)
+    producer.abort()
+    assert world.visible(output) == []
+    assert world.committed(group, topic) == {}
+
+
+def test_an_error_of_the_listener_comes_out_of_poll_and_no_record_is_lost(world):
+    topic = world.topic()
+    world.append(topic, *numbered(5))
+
+    def fail(partitions):
+        raise TransactionAborted("as planned")
+
+    consumer = world.consumer(world.name("group"))
+    consumer.subscribe([topic], Listener(assigned=fail))
+    with pytest.raises(TransactionAborted, match="as planned"):
+        poll_until(lambda: False, consumer)
+    assert read(consumer, 5) == numbered(5)
+
+
+def test_an_error_of_the_listener_comes_out_of_close(world):
+    def fail(partitions):
+        raise TransactionAborted("as planned")
+
+    consumer, _ = joined(world, [world.topic()], listener=Listener(revoked=fail))
+    with pytest.raises(TransactionAborted, match="as planned"):
+        consumer.close()
+    consumer.close()
+
+
+def test_clients_may_be_closed_twice(world):
+    consumer, listener = joined(world, [world.topic()])
+    transactional, idempotent = world.producer(world.name("transaction")), world.producer()
+    transactional.begin()
+    for client in (consumer, transactional, idempotent, world.consumer(world.name("group"))):
+        client.close()
+        client.close()
+    assert [event for event, _ in listener.told] == ["assigned", "revoked"]

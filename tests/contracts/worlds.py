@@ -1,0 +1,182 @@
+"""Two worlds that the contract of the ports holds in: a broker in memory, and a real one."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from streamdet.kafka.consumer import KafkaConsumer
+from streamdet.kafka.producer import KafkaProducer
+from streamdet.kafka.topics import Topics, TopicSpec
+from streamdet.ports import RecordConsumer, RecordProducer
+from streamdet.testing import MemoryBroker, MemoryConsumer, MemoryProducer
+from streamdet.types import OutgoingRecord, Partition
+
+READ_TIMEOUT_S = 30.0
+
+
+class Listener:
+    """Keeps what it is told; `when` maps an event's name to something to do then."""
+
+    def __init__(self, **when: Callable[[list[Partition]], None]) -> None:
+        self.told: list[tuple[str, list[Partition]]] = []
+        self.owned: set[Partition] = set()
+        self._when = when
+
+    def on_assigned(self, partitions):
+        self.owned |= set(partitions)
+        self._note("assigned", partitions)
+
+    def on_revoked(self, partitions):
+        self.owned -= set(partitions)
+        self._note("revoked", partitions)
+
+    def on_lost(self, partitions):
+        self.owned -= set(partitions)
+        self._note("lost", partitions)
+
+    def _note(self, event, partitions):
+        self.told.append((event, sorted(partitions)))
+        if event in self._when:
+            self._when[event](list(partitions))
+
+
+class MemoryWorld:
+    """A broker in memory."""
+
+    def __init__(self) -> None:
+        self.broker = MemoryBroker()
+        self._names = 0
+        self.opened: list[RecordConsumer | RecordProducer] = []
+
+    def name(self, prefix: str) -> str:
+        self._names += 1
+        return f"{prefix}-{self._names}"
+
+    def topic(self, partitions: int = 1) -> str:
+        name = self.name("topic")
+        self.broker.create_topic(name, partitions)
+        return name
+
+    def consumer(self, group: str, frail: bool = False) -> RecordConsumer:
+        return self._open(MemoryConsumer(self.broker, group))
+
+    def producer(self, transactional_id: str | None = None) -> RecordProducer:
+        return self._open(MemoryProducer(self.broker, transactional_id))
+
+    def append(self, topic: str, *values: bytes, partition: int = 0) -> None:
+        for value in values:
+            self.broker.append(OutgoingRecord(topic, None, value), partition)
+
+    def visible(self, topic: str) -> list[bytes | None]:
+        return [record.value for record in self.broker.read(topic)]
+
+    def committed(self, group: str, topic: str) -> Mapping[Partition, int]:
+        return {p: o for p, o in self.broker.committed(group).items() if p.topic == topic}
+
+    def take_for_dead(self, consumer: RecordConsumer) -> None:
+        """Have the group give up `consumer`, which was made `frail`."""
+        self.broker.expel(consumer)
+
+    def close(self) -> None:
+        with ExitStack() as stack:  # closes each, whatever the others raise
+            for client in reversed(self.opened):
+                stack.callback(client.close)
+
+    def _open(self, client):
+        self.opened.append(client)
+        return client
+
+
+class KafkaWorld(MemoryWorld):
+    """A real broker. Frail members are taken for dead after a second without a poll."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self.options = {
+            "bootstrap.servers": bootstrap,
+            "topic.metadata.propagation.max.ms": 1000,
+        }
+        self.opened = []
+        self._topics = Topics(self.options)
+        self._writer = Producer({"bootstrap.servers": bootstrap})
+
+    def name(self, prefix):
+        return f"{prefix}-{os.urandom(6).hex()}"
+
+    def topic(self, partitions=1):
+        name = self.name("topic")
+        self._topics.create([TopicSpec(name, partitions)])
+        return name
+
+    def consumer(self, group, frail=False):
+        interval_ms = 1000 if frail else 45_000
+        session = {"session.timeout.ms": interval_ms, "max.poll.interval.ms": interval_ms}
+        return self._open(
+            KafkaConsumer({**self.options, **session, "heartbeat.interval.ms": 200}, group)
+        )
+
+    def producer(self, transactional_id=None):
+        return self._open(KafkaProducer(self.options, transactional_id, timeout_s=30))
+
+    def append(self, topic, *values, partition=0):
+        for value in values:
+            self._writer.produce(topic, value, partition=partition)
+        assert self._writer.flush(30) == 0
+
+    def visible(self, topic):
+        reader = Consumer(
+            {**self.options, "group.id": "visible", "isolation.level": "read_committed",
+             "enable.auto.commit": False, "enable.partition.eof": True}
+        )  # fmt: skip
+        try:
+            count = len(reader.list_topics(topic, 10).topics[topic].partitions)
+            reader.assign([TopicPartition(topic, index, 0) for index in range(count)])
+            values, ends = {}, 0
+            while ends < count:
+                for message in reader.consume(100, 0.05):
+                    if message.error():
+                        ends += 1
+                    else:
+                        values[message.partition(), message.offset()] = message.value()
+            return [values[place] for place in sorted(values)]
+        finally:
+            reader.close()
+
+    def committed(self, group, topic):
+        reader = Consumer({**self.options, "group.id": group})
+        try:
+            partitions = range(len(reader.list_topics(topic, 10).topics[topic].partitions))
+            places = reader.committed([TopicPartition(topic, index) for index in partitions], 10)
+        finally:
+            reader.close()
+        return {Partition(p.topic, p.partition): p.offset for p in places if p.offset >= 0}
+
+    def take_for_dead(self, consumer):
+        time.sleep(2.5)  # beyond max.poll.interval.ms, which librdkafka looks at once a second
+
+
+def read(consumer: RecordConsumer, count: int, records_max: int = 100) -> list[bytes | None]:
+    """Poll until `count` records have come; return their values as they came."""
+    values: list[bytes | None] = []
+    deadline = time.monotonic() + READ_TIMEOUT_S
+    while len(values) < count:
+        assert time.monotonic() < deadline, f"only {len(values)} of {count} records came"
+        for batch in consumer.poll(records_max, 0.1):
+            values += batch.values
+    return values
+
+
+def poll_until(condition: Callable[[], bool], *consumers: RecordConsumer) -> list[bytes | None]:
+    """Poll `consumers` in turn until `condition`; return the values that came meanwhile."""
+    values: list[bytes | None] = []
+    deadline = time.monotonic() + READ_TIMEOUT_S
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        for consumer in consumers:
+            for batch in consumer.poll(100, 0.05):
+                values += batch.values
+    return values

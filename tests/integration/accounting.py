@@ -1,0 +1,29 @@
+"""Whether every point of a stream that publishes all of its verdicts has exactly one."""
+
+from __future__ import annotations
+
+import json
+
+from tests.integration.topics import committed, ends, read
+from tests.integration.worker import Stream, wait_until
+
+
+def wait_until_drained(stream: Stream) -> None:
+    """Wait until the group's offsets stand at the end of the input."""
+    end = ends(stream.bootstrap, stream.input)
+    wait_until(
+        lambda: committed(stream.bootstrap, stream.group, stream.input) == end,
+        f"the offsets of {stream.group} to reach {end}",
+    )
+
+
+def assert_one_event_for_each_point(stream: Stream, points: int) -> None:
+    """Records are single points, all in order: each offset of the input is in one event."""
+    end = ends(stream.bootstrap, stream.input)
+    assert sum(end.values()) == points > 0
+    bodies = [json.loads(record.value) for record in read(stream.bootstrap, stream.anomalies)]
+    places = sorted((body["source"]["partition"], body["source"]["offset"]) for body in bodies)
+    assert places == [(index, at) for index in sorted(end) for at in range(end[index])]
+    assert len({body["id"] for body in bodies}) == points
+    assert not read(stream.bootstrap, stream.dead_letters)
+    assert committed(stream.bootstrap, stream.group, stream.input) == end

@@ -1,0 +1,171 @@
+"""Real workers, `streamdet run` in processes of their own, on topics that a test has alone."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from streamdet.metrics import scrape
+from tests.servers import free_ports
+from tests.servers.kafka import create_topic
+
+READY_TIMEOUT_S = 110  # the first start after a change of the kernels compiles them
+GRACE_S = 20  # `shutdown_timeout`
+CLI = (sys.executable, "-m", "streamdet")
+_KILL_WHEN_INPUT_ENDS = ("/bin/sh", "-c", 'cat >/dev/null; kill -9 "$0"')
+
+
+class Worker:
+    """`streamdet run` with a configuration file; running when made.
+
+    It ends with the test run, even when that is killed: a shell kills it at the end of the
+    shell's standard input, which nobody but the test run holds open.
+    """
+
+    def __init__(self, folder: Path, name: str, settings: Mapping[str, Any]) -> None:
+        (port,) = free_ports(1)
+        self.address = f"127.0.0.1:{port}"
+        self.config_file = folder / f"{name}.yaml"
+        metrics = {"host": "127.0.0.1", "port": port}
+        self.config_file.write_text(json.dumps({**settings, "metrics": metrics}))  # JSON is YAML
+        self._log = folder / f"{name}.log"
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*CLI, "run", "--config", self.config_file],
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self._guard = subprocess.Popen(
+            [*_KILL_WHEN_INPUT_ENDS, str(self._process.pid)],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def wait_ready(self) -> Worker:
+        """Wait until it processes its partitions."""
+        wait_until(self._ready, f"{self._log} to show a ready worker", READY_TIMEOUT_S)
+        return self
+
+    def total(self, name: str, **labels: str) -> int:
+        """Return the sum of its samples called `streamdet_{name}` that have these labels."""
+        self._check_running()
+        wanted = labels.items()
+        return int(
+            sum(
+                value
+                for (sample, has), value in scrape(f"http://{self.address}/metrics").items()
+                if sample == f"streamdet_{name}" and wanted <= has
+            )
+        )
+
+    def stop(self) -> None:
+        """SIGTERM: it ends in order, within its grace, with exit code 0."""
+        self._check_running()
+        self._process.send_signal(signal.SIGTERM)
+        assert self.exit_code(GRACE_S + 5) == 0, self.log()
+
+    def exit_code(self, timeout_s: float) -> int:
+        """Wait for its end."""
+        code = self._process.wait(timeout_s)
+        self.kill()
+        return code
+
+    def kill(self) -> None:
+        """SIGKILL, where it still runs. May be called twice."""
+        self._guard.kill()
+        self._guard.wait()
+        self._guard.stdin.close()
+        self._process.kill()
+        self._process.wait()
+
+    def log(self) -> str:
+        """Return what it has logged."""
+        return self._log.read_text(errors="replace")
+
+    def _ready(self) -> bool:
+        self._check_running()
+        try:
+            with urllib.request.urlopen(f"http://{self.address}/readyz", timeout=5):
+                return True
+        except urllib.error.HTTPError as error:
+            error.close()
+            return False
+        except OSError:  # nobody listens yet
+            return False
+
+    def _check_running(self) -> None:
+        code = self._process.poll()
+        assert code is None, f"the worker ended with exit code {code}:\n{self.log()}"
+
+
+class Stream:
+    """Names of topics and of a group that are one test's own, and the workers on them."""
+
+    def __init__(self, bootstrap: str, unique: Callable[[str], str], folder: Path) -> None:
+        self.bootstrap = bootstrap
+        self.input = unique("points")
+        self.anomalies = unique("anomalies")
+        self.dead_letters = unique("dead-letters")
+        self.group = unique("group")
+        self.folder = folder
+        self._workers: list[Worker] = []
+
+    def create_topics(self, partitions: int = 1) -> None:
+        """Make the three topics; none forgets records, however old their time is."""
+        for topic in (self.input, self.anomalies, self.dead_letters):
+            create_topic(self.bootstrap, topic, partitions, {"retention.ms": "-1"})
+
+    def settings(self, **changes: Any) -> dict[str, Any]:
+        """Return a configuration for this stream; sections in `changes` are merged into it."""
+        own: dict[str, Any] = {
+            "kafka": {
+                "bootstrap_servers": self.bootstrap,
+                "group_id": self.group,
+                # members hear of a rebalance by their heartbeat
+                "consumer_options": {"heartbeat.interval.ms": 300},
+            },
+            "input": {"topics": [self.input]},
+            "output": {"anomalies": self.anomalies, "dead_letters": self.dead_letters},
+            "commit_interval": "200ms",
+            "shutdown_timeout": f"{GRACE_S}s",
+        }
+        for name, value in changes.items():
+            own[name] = {**own.get(name, {}), **value} if isinstance(value, dict) else value
+        return own
+
+    def worker(self, name: str = "worker", **changes: Any) -> Worker:
+        """Start a worker, which ends with the test; under the same name its log goes on."""
+        worker = Worker(self.folder, name, self.settings(**changes))
+        self._workers.append(worker)
+        return worker
+
+    def cli(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        """Run a command of `streamdet` to its end."""
+        return subprocess.run(
+            [*CLI, *arguments], cwd=self.folder, capture_output=True, text=True, timeout=60
+        )
+
+    def end(self) -> None:
+        """Kill the workers that still run."""
+        for worker in self._workers:
+            worker.kill()
+
+
+def wait_until(condition: Callable[[], object], what: str, timeout_s: float = 60) -> None:
+    """Wait until `condition` holds."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {timeout_s} s for {what}"
+        time.sleep(0.05)

@@ -1,0 +1,180 @@
+"""Events: what they say, that they follow their schema, and that they agree with themselves."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from streamdet.serde import EventEncoder, boundaries
+from streamdet.types import Partition, SeriesId
+from tests.serde.verdicts import SCHEMA, body, headers, verdict, warming
+
+ENCODER = EventEncoder()
+
+
+def encode(made):
+    return ENCODER.encode(made, "anomalies")
+
+
+def test_an_anomaly_says_all_of_it():
+    record = encode(verdict())
+    event = body(record)
+    assert event == {
+        "id": event["id"],
+        "metric": "http_requests",
+        "dimensions": {"host": "a", "region": "eu"},
+        "timestamp": "2021-03-02T01:00:00.25Z",
+        "value": 31.5,
+        "expectedValue": 20.25,
+        "upperMargin": 4.5,
+        "lowerMargin": 5.0,
+        "upperBoundary": 24.75,
+        "lowerBoundary": 15.25,
+        "isAnomaly": True,
+        "isPositiveAnomaly": True,
+        "isNegativeAnomaly": False,
+        "severity": 0.75,
+        "score": 9.5,
+        "sensitivity": 75,
+        "period": 288,
+        "detector": "forecast",
+        "status": "ok",
+        "source": {"topic": "metrics", "partition": 3, "offset": 41},
+    }
+    assert list(event) == SCHEMA["required"]
+    assert record.topic == "anomalies"
+    assert record.key == b'http_requests{host="a",region="eu"}'
+    assert record.timestamp_ms is None
+
+
+def test_the_headers_are_cloudevents_in_binary_mode():
+    record = encode(verdict())
+    assert headers(record) == {
+        "ce_specversion": "1.0",
+        "ce_id": body(record)["id"],
+        "ce_source": "/streamdet/metrics/3",
+        "ce_type": "io.streamdet.anomaly.v1",
+        "ce_time": "2021-03-02T01:00:00.25Z",
+        "ce_subject": 'http_requests{host="a",region="eu"}',
+        "content-type": "application/json",
+    }
+
+
+def test_a_normal_point_is_of_another_type():
+    record = encode(verdict(value=20.0, is_anomaly=False, severity=0.0))
+    assert headers(record)["ce_type"] == "io.streamdet.verdict.v1"
+    assert body(record)["isAnomaly"] is False
+
+
+def test_a_warming_series_has_no_band():
+    event = body(encode(warming()))
+    unknown = [name for name, value in event.items() if value is None]
+    assert unknown == [
+        "expectedValue", "upperMargin", "lowerMargin", "upperBoundary", "lowerBoundary", "score",
+    ]  # fmt: skip
+    assert (event["status"], event["isAnomaly"], event["severity"]) == ("warming", False, 0.0)
+
+
+def test_a_point_of_an_array_tells_its_place():
+    assert body(encode(verdict(element=7)))["source"]["index"] == 7
+
+
+@pytest.mark.parametrize(
+    ("time_us", "text"),
+    [
+        (0, "1970-01-01T00:00:00Z"),
+        (-1, "1969-12-31T23:59:59.999999Z"),
+        (10_000_000, "1970-01-01T00:00:10Z"),
+        (100_000, "1970-01-01T00:00:00.1Z"),
+        (-62_135_596_800_000_000, "0001-01-01T00:00:00Z"),
+        (253_402_300_799_999_999, "9999-12-31T23:59:59.999999Z"),
+    ],
+)
+def test_timestamps_have_as_many_digits_as_they_need(time_us, text):
+    assert body(encode(verdict(time_us=time_us)))["timestamp"] == text
+
+
+numbers = st.floats(allow_nan=False, allow_infinity=False)
+margins = st.floats(min_value=0, allow_nan=False, allow_infinity=False)
+names = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), min_size=1)
+
+
+@given(
+    value=numbers,
+    expected_value=numbers,
+    upper_margin=margins,
+    lower_margin=margins,
+    severity=st.floats(0, 1),
+    score=margins | st.just(math.inf),
+    series=st.builds(SeriesId.of, names, st.dictionaries(names, st.text())),
+    period=st.integers(0, 8640),
+    sensitivity=st.integers(0, 99),
+    time_us=st.integers(-62_135_596_800_000_000, 253_402_300_799_999_999),
+    element=st.integers(-1, 8639),
+    topic=st.from_regex(r"[a-zA-Z0-9._-]+", fullmatch=True),
+)
+def test_every_event_follows_the_schema_and_its_band_agrees_with_its_verdict(topic, **fields):
+    event = body(encode(verdict(partition=Partition(topic, 0), **fields)))
+    upper, lower = event["upperBoundary"], event["lowerBoundary"]
+    above = upper is not None and event["value"] > upper
+    below = lower is not None and event["value"] < lower
+    assert event["isPositiveAnomaly"] is above
+    assert event["isNegativeAnomaly"] is below
+    assert event["isAnomaly"] is (above or below)
+    assert event["value"] == fields["value"]
+    assert event["dimensions"] == dict(fields["series"].dimensions)
+
+
+def test_a_value_on_the_boundary_is_inside():
+    upper, lower = boundaries(0.1, 0.2, 0.7)
+    for edge, beyond in ((upper, math.inf), (lower, -math.inf)):
+        fields = {"expected_value": 0.1, "upper_margin": 0.2, "lower_margin": 0.7}
+        assert not body(encode(verdict(value=edge, **fields)))["isAnomaly"]
+        assert body(encode(verdict(value=math.nextafter(edge, beyond), **fields)))["isAnomaly"]
+
+
+def test_the_id_is_the_same_for_the_same_input_and_settings():
+    assert encode(verdict()) == EventEncoder().encode(verdict(), "anomalies")
+    assert body(encode(verdict()))["id"] == body(encode(verdict(value=-5.0, score=1.0)))["id"]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"config_hash": "c0ffef"},
+        {"series": SeriesId("http_requests", (("host", "b"), ("region", "eu")))},
+        {"partition": Partition("metrics", 4)},
+        {"partition": Partition("metric", 3)},
+        {"offset": 42},
+        {"element": 0},
+    ],
+)
+def test_the_id_changes_with_settings_series_and_position(changed):
+    assert body(encode(verdict()))["id"] != body(encode(verdict(**changed)))["id"]
+
+
+def test_the_encoder_remembers_a_bounded_number_of_series():
+    encoder = EventEncoder()
+    for i in range(10_100):
+        encoder.encode(verdict(series=SeriesId(f"m{i}")), "anomalies")
+    assert len(encoder._remembered) <= 10_000
+
+
+def test_the_schema_is_sound_and_closed():
+    Draft202012Validator.check_schema(SCHEMA)
+    event = body(encode(verdict()))
+    event["extra"] = 1
+    assert not Draft202012Validator(SCHEMA).is_valid(event)
+
+
+def test_names_that_need_escapes_are_safe_in_the_body():
+    series = SeriesId('a"b\\c', (("\u2028", '</script>"'),))
+    record = encode(verdict(series=series))
+    assert body(record)["metric"] == 'a"b\\c'
+    assert SeriesId.parse((record.key or b"").decode()) == series
+    assert json.loads(record.value)["dimensions"] == {"\u2028": '</script>"'}

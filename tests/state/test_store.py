@@ -1,0 +1,88 @@
+"""Slots, pools and bounds of a partition's state."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from streamdet.kernels.align import NEVER
+from streamdet.kernels.forecast import ROW
+from streamdet.kernels.table import MISSING
+from streamdet.state.store import FULL, Store
+from streamdet.types import SeriesId, StateLayout
+
+LAYOUT = StateLayout(ROW)
+
+
+def ids(n):
+    return [SeriesId.of("m", {"n": str(i)}) for i in range(n)]
+
+
+def test_a_series_beyond_the_bound_is_refused_and_the_others_are_unharmed():
+    store = Store(LAYOUT, series_max=3)
+    handles = [store.admit(s, 64) for s in ids(4)]
+    assert handles[3] == FULL
+    assert [store.name(h) for h in handles[:3]] == [str(s) for s in ids(3)]
+    assert store.n_series == 3
+
+
+def test_rows_lie_on_cache_lines_and_keep_their_content_when_the_pool_grows():
+    store = Store(LAYOUT, series_max=10_000)
+    handles = []
+    for i, series in enumerate(ids(1000)):
+        handle = store.admit(series, 64)
+        pool, slot = store.at(handle)
+        pool.rows["level"][slot] = i
+        pool.ring[slot, 0] = i
+        handles.append(handle)
+    pool, _ = store.at(handles[0])
+    assert pool.rows.ctypes.data % 64 == 0
+    assert pool.rows["level"][:1000].tolist() == list(range(1000))
+    assert pool.ring[:1000, 0].tolist() == list(range(1000))
+
+
+def test_ring_lengths_share_a_few_pools():
+    store = Store(LAYOUT, series_max=100)
+    for points, series in zip([1, 64, 65, 288, 8640], ids(5), strict=True):
+        store.admit(series, points)
+    assert [pool.ring_length for pool in store.pools] == [64, 288, 8640]
+
+
+def test_a_longer_ring_moves_the_series_and_every_spelling_of_it_follows():
+    store = Store(LAYOUT, series_max=100)
+    [series] = ids(1)
+    handle = store.admit(series, 64)
+    store.table.insert(b"another spelling", handle)
+    moved = store.resize(handle, 864)
+    assert moved != handle
+    assert store.at(moved)[0].ring_length == 1440
+    assert store.table.get(b"another spelling") == moved
+    assert store.table.get(str(series).encode()) == moved
+    assert store.resize(moved, 100) == moved
+    assert store.n_series == 1
+
+
+def test_idle_series_make_room_and_their_slots_are_clean():
+    store = Store(LAYOUT, series_max=2)
+    old, young = ids(2)
+    handles = [store.admit(old, 64), store.admit(young, 64)]
+    pool, slot = store.at(handles[0])
+    pool.rows["time_us"][:2] = [100, 900]
+    pool.rows["level"][slot] = 5
+    pool.ring[slot] = 5
+    assert store.evict(500).tolist() == [handles[0]]
+    assert store.table.get(str(old).encode()) == MISSING
+    assert store.table.get(str(young).encode()) == handles[1]
+    again = store.admit(SeriesId("new"), 64)
+    pool, slot = store.at(again)
+    assert again == handles[0]
+    assert pool.rows["level"][slot] == 0
+    assert pool.rows["time_us"][slot] == NEVER
+    assert np.isnan(pool.ring[slot]).all()
+
+
+def test_the_size_of_the_state_is_counted():
+    store = Store(LAYOUT, series_max=1000)
+    empty = store.size_bytes
+    for series in ids(1000):
+        store.admit(series, 288)
+    assert store.size_bytes - empty >= 1000 * (64 + 4 * 288)
