@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import signal
 import time
@@ -64,6 +65,7 @@ def run(config: Config) -> int:
     with WebServer(config.metrics.host, config.metrics.port, _pages(config, pipeline)) as web:
         log.info("metrics at http://%s:%d/metrics", config.metrics.host, web.port)
         pipeline.run(stop)
+    faulthandler.cancel_dump_traceback_later()
     log.info("left the group, everything committed")
     return 0
 
@@ -72,17 +74,11 @@ def build(
     config: Config, consumer: RecordConsumer, producer: RecordProducer, clock: Clock
 ) -> Pipeline:
     """Return the pipeline of `config` on the given broker ports."""
-    limits = DecodeLimits(
-        max_record_bytes=config.limits.max_record_bytes,
-        earliest_us=config.limits.earliest_us,
-        max_future_us=config.limits.max_future_us,
-        max_dimensions=config.limits.max_dimensions,
-    )
     return Pipeline(
         config,
         consumer=consumer,
         producer=producer,
-        decoder=Decoder(limits),
+        decoder=Decoder(DecodeLimits.of(config.limits)),
         events=EventEncoder(),
         clock=clock,
     )
@@ -156,8 +152,9 @@ def _stop_on_signals(stop: Event, grace_s: float) -> None:
         if stop.is_set():
             raise KeyboardInterrupt
         stop.set()
-        # The default action of SIGALRM ends the process if the brokers keep us past the grace.
-        signal.setitimer(signal.ITIMER_REAL, grace_s)
+        # Ends the process if the brokers keep us past the grace, and says where it stood. Not an
+        # alarm: its default action does nothing to the first process of a container.
+        faulthandler.dump_traceback_later(grace_s, exit=True)
 
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)

@@ -24,7 +24,7 @@ from streamdet.config import Config
 from streamdet.errors import Fenced, RetriableError, TransactionAborted
 from streamdet.metrics import Metrics
 from streamdet.ports import RecordConsumer, RecordProducer
-from streamdet.serde.dead_letter import dead_letter
+from streamdet.serde.dead_letter import dead_letters
 from streamdet.serde.decoder import Decoder
 from streamdet.serde.event import EventEncoder
 from streamdet.task import Task
@@ -145,10 +145,7 @@ class Pipeline:
                 self._events.encode(verdict, output.anomalies)
                 for verdict in task.select(batch, points, handles, verdicts, which.tolist())
             )
-            self._producer.send(
-                dead_letter(batch.record(reject.record), reject, output.dead_letters)
-                for reject in points.rejects
-            )
+            self._producer.send(dead_letters(batch, points.rejects, output.dead_letters))
         task.count(batch, points, verdicts, consumed)
 
     def _published(self, verdicts: Verdicts) -> NDArray[np.int64]:
@@ -195,8 +192,12 @@ class Pipeline:
         """Start a task for each new partition; its series begin cold."""
         self.metrics.rebalances.labels("assigned").inc(len(partitions))
         log.info("assigned: %s", _listed(partitions))
+        try:
+            committed = self._consumer.committed(partitions)
+        except RetriableError:
+            committed = {}  # only the lag is unknown for it, until the first record
         for partition in partitions:
-            self._tasks[partition] = Task(partition, self._config)
+            self._tasks[partition] = Task(partition, self._config, committed.get(partition))
         self._problem = None
         self._publish_status()
 
@@ -236,8 +237,8 @@ class Pipeline:
             self.metrics.transactions.labels("fenced").inc()
             raise
         self._aborted = self._dirty = False
-        self._tasks = {partition: Task(partition, self._config) for partition in self._tasks}
-        self._consumer.rewind(self._tasks)
+        offsets = self._consumer.rewind(self._tasks)
+        self._tasks = {p: Task(p, self._config, offsets.get(p)) for p in self._tasks}
         self._show_problem(str(error))
 
 

@@ -51,6 +51,9 @@ class RecordConsumer(Protocol):
     def commit(self, next_offsets: Mapping[Partition, int], timeout_s: float) -> None:
         """Commit `next_offsets` and wait for the answer (at_least_once)."""
 
+    def committed(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
+        """Return the committed offsets of those of `partitions` that have one."""
+
     def rewind(self, partitions: Iterable[Partition]) -> Mapping[Partition, int]:
         """Read `partitions` again from their committed offsets; return those offsets.
 

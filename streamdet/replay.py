@@ -212,14 +212,7 @@ class Checker:
     """
 
     def __init__(self, limits: LimitsConfig, unit: TimestampUnit, clock: Clock) -> None:
-        self._decoder = RecordDecoder(
-            DecodeLimits(
-                max_record_bytes=limits.max_record_bytes,
-                earliest_us=limits.earliest_us,
-                max_future_us=limits.max_future_us,
-                max_dimensions=limits.max_dimensions,
-            )
-        )
+        self._decoder = RecordDecoder(DecodeLimits.of(limits))
         self._max_future_us = limits.max_future_us
         self._unit = unit
         self._clock = clock

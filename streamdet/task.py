@@ -48,12 +48,15 @@ class Task:
     partition : Partition
     config : Config
         Limits and detection settings.
+    next_offset : int, optional
+        The committed offset; None where nothing was committed yet.
     """
 
-    def __init__(self, partition: Partition, config: Config) -> None:
+    def __init__(
+        self, partition: Partition, config: Config, next_offset: int | None = None
+    ) -> None:
         self.partition = partition
-        self.next_offset: int | None = None
-        """None until the first record is read."""
+        self.next_offset = next_offset
         self.tally = Tally()
         self.store = Store(forecast.LAYOUT, config.limits.max_series)
         self._config = config
@@ -226,6 +229,7 @@ class Task:
             handle = self.store.admit(series, settings.ring_points)
             if handle == FULL:
                 self._warn_full()
+                self.store.refuse(key)
                 return FULL
             pool, slot = self.store.at(handle)
             forecast.configure(pool.rows, slot, settings)

@@ -123,8 +123,11 @@ class SeriesId:
         return SeriesId(metric, tuple(dimensions))
 
 
+_QUOTE = json.JSONEncoder(ensure_ascii=False).encode  # made once: `json.dumps` makes one a call
+
+
 def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
+    return _QUOTE(text)
 
 
 def _name(text: str) -> str:
@@ -291,7 +294,7 @@ class PartitionStatus:
 
     partition: Partition
     next_offset: int | None
-    """None before the first record since the assignment."""
+    """None where nothing was ever committed or read."""
     end_offset: int | None
     """None until the broker told it."""
     newest_time_us: int | None

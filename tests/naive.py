@@ -159,7 +159,7 @@ class Forecast:
                 self.recent_apart = 0.0
                 self.run = 0
             else:
-                clean = centre + math.copysign(2 * sigma, away)
+                clean = centre + math.copysign(0.5 * sigma, away)
         else:
             self.run = 0
         clipped = residual

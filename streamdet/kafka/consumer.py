@@ -23,7 +23,7 @@ from confluent_kafka import (
 
 from streamdet.errors import RetriableError
 from streamdet.kafka.batch import KafkaBatch, by_partition
-from streamdet.kafka.faults import ClientTrouble, Names, fault_of
+from streamdet.kafka.faults import RAISED, ClientTrouble, Names, fault_of, kafka_error_of
 from streamdet.kafka.options import Options, connect, consumer_options
 from streamdet.ports import RebalanceListener
 from streamdet.types import Partition
@@ -149,6 +149,20 @@ class KafkaConsumer:
         self._pending = [batch for batch in self._pending if batch.partition not in offsets]
         return offsets
 
+    def committed(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
+        """Return the committed offsets of those of `partitions` that have one.
+
+        Raises
+        ------
+        RetriableError
+            The brokers are away.
+        """
+        return {
+            Partition(answer.topic, answer.partition): answer.offset
+            for answer in self._committed(list(partitions))
+            if answer.offset >= 0
+        }
+
     def end_offset(self, partition: Partition) -> int | None:
         """Return the end of `partition` as of the last answer to a fetch; None while unknown.
 
@@ -174,7 +188,7 @@ class KafkaConsumer:
         self._assigned.clear()
         try:
             self._consumer.close()
-        except KafkaException as error:  # fatal, and said before: there is no group to leave
+        except RAISED as error:  # fatal, and said before: there is no group to leave
             LOG.debug("closing the consumer: %s", error)
         self._raise_listener_error()
 
@@ -205,7 +219,7 @@ class KafkaConsumer:
             messages = self._consumer.consume(1, timeout_s)
             if messages and records_max > 1:
                 messages += self._consumer.consume(records_max - 1, 0)
-        except KafkaException as error:
+        except RAISED as error:
             raise fault_of(error, "reading", self._names) from error
         return messages
 
@@ -253,8 +267,8 @@ class KafkaConsumer:
     def _probe(self, timeout_s: float) -> None:
         # Errors are reported, recovery is not. An idle consumer learns of it by asking.
         try:
-            self._consumer.list_topics(self._probe_topic, timeout=min(max(timeout_s, 0.1), 1.0))
-        except KafkaException as error:
+            self._consumer.list_topics(self._probe_topic, timeout=min(max(timeout_s, 0.1), 0.5))
+        except RAISED as error:
             raise self._trouble.fault("reading") from error
         self._trouble.clear()
 
@@ -312,7 +326,7 @@ class KafkaConsumer:
         places = [_place(partition, offset) for partition, offset in next_offsets.items()]
         try:
             answers = self._consumer.commit(offsets=places, asynchronous=False)
-        except KafkaException as error:
+        except RAISED as error:
             raise fault_of(error, doing, self._names) from error
         for answer in answers:
             if answer.error:
@@ -323,7 +337,7 @@ class KafkaConsumer:
         places = [_place(partition) for partition in partitions]
         try:
             answers = self._consumer.committed(places, timeout=_ANSWER_TIMEOUT_S)
-        except KafkaException as error:
+        except RAISED as error:
             raise fault_of(error, doing, self._names) from error
         for answer in answers:
             if answer.error:
@@ -337,7 +351,7 @@ class KafkaConsumer:
             first, end = self._consumer.get_watermark_offsets(
                 _place(partition), timeout=_ANSWER_TIMEOUT_S
             )
-        except KafkaException as error:
+        except RAISED as error:
             raise fault_of(error, f"asking for the ends of {partition}", self._names) from error
         return end if self._reset_to_end else first
 
@@ -346,9 +360,9 @@ class KafkaConsumer:
         while True:
             try:
                 self._consumer.seek(_place(partition, offset))
-            except KafkaException as error:
+            except RAISED as error:
                 # just assigned: its reader is still starting
-                starting = error.args[0].code() == KafkaError._STATE
+                starting = kafka_error_of(error).code() == KafkaError._STATE
                 if not starting or time.monotonic() >= deadline:
                     raise fault_of(error, f"rewinding {partition}", self._names) from error
                 time.sleep(0.005)

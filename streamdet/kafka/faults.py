@@ -116,24 +116,36 @@ class Names(NamedTuple):
 _NOTHING_NAMED = Names()
 
 
+RAISED = (KafkaException, SystemError)
+"""What calls of the clients raise. SystemError: the binding leaves the exception of a fatal error
+set while it calls back, and Python wraps it."""
+
+
+def kafka_error_of(raised: BaseException) -> KafkaError:
+    """Return what librdkafka said, out of an exception of `RAISED`."""
+    cause: BaseException | None = raised
+    while cause is not None and not isinstance(cause, KafkaException):
+        cause = cause.__cause__
+    said = cause.args[0] if cause is not None else None
+    return said if isinstance(said, KafkaError) else KafkaError(KafkaError._FAIL, str(raised))
+
+
 def fault_of(
-    error: KafkaError | KafkaException, doing: str, names: Names = _NOTHING_NAMED
+    error: KafkaError | BaseException, doing: str, names: Names = _NOTHING_NAMED
 ) -> StreamdetError:
     """Return the error of ours that stands for `error`, met while `doing` something.
 
     Parameters
     ----------
     error
-        What librdkafka said.
+        What librdkafka said, or the exception (see `RAISED`) that it came in.
     doing
         Beginning of the message, for example "committing offsets".
     names
         Topic, group and transactional id, for the advice.
     """
-    if isinstance(error, KafkaException):
-        error = error.args[0]
-    if not isinstance(error, KafkaError):  # some calls raise with a plain text
-        return FatalError(f"{doing}: {error}")
+    if not isinstance(error, KafkaError):
+        error = kafka_error_of(error)
     fault = _fatal_reason(error) if error.code() == KafkaError._FATAL else _FAULTS.get(error.code())
     if fault is None or not issubclass(fault.raised, Fenced | ConfigError):
         fault = _by_flags(error, fault)

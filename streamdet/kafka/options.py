@@ -13,8 +13,7 @@ from streamdet.kafka.faults import ClientTrouble
 
 Options = Mapping[str, str | int | bool]
 
-# librdkafka's own lines: connections lost and regained, configuration warnings
-LOGGER = logging.getLogger("streamdet.kafka.client")
+_REPEAT_AFTER_S = 30.0
 
 _CONSUMER_DEFAULTS: Options = {
     "auto.offset.reset": "earliest",
@@ -46,6 +45,32 @@ _PRODUCER_OWNED: Options = {
 }
 
 Client = TypeVar("Client")
+
+
+class OncePerWhile(logging.Filter):
+    """Keeps a line from coming again within half a minute.
+
+    While brokers are away librdkafka says so at each attempt to connect, twenty a second.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether `record` is new, or was last said long enough ago."""
+        said = record.getMessage().split(" (after ", 1)[0]  # what follows is a time
+        if record.created - self._said.get(said, 0.0) < _REPEAT_AFTER_S:
+            return False
+        if len(self._said) > 1000:
+            self._said.clear()
+        self._said[said] = record.created
+        return True
+
+
+# librdkafka's own lines: connections lost and regained, configuration warnings
+LOGGER = logging.getLogger("streamdet.kafka.client")
+LOGGER.addFilter(OncePerWhile())
 
 
 def consumer_options(options: Options, group: str) -> dict[str, str | int | bool]:

@@ -59,14 +59,14 @@ CYCLES = 3
 
 _SIGMA_OF_MEAN = 1.2533  # standard deviation over mean absolute value of normal noise
 _SHOCK_SIGMA = 8.0
-_SHOCK_KEEPS_SIGMA = 2.0
+_SHOCK_KEEPS_SIGMA = 0.5
 _CLIP_AFTER = 12  # points
 _CLIP_SIGMA = 5.0
 _SCALE_RATE_MIN = 0.0007
 _RATE = 0.5
 _RECENT_STEPS_PER_PERIOD = 8.0
 _LEVEL_STEPS_PER_PERIOD = 4.0
-_ACCEPT_AFTER = 30  # points
+_ACCEPT_AFTER = 30  # points; a period, where that is longer
 
 
 @kernel
@@ -152,9 +152,10 @@ def skip(row, ring, slot, steps):
 def learn(row, ring, slot, value, expected, residual):
     """Learn one value: level, recent, scale and ring.
 
-    To the level a value more than 8 sigma away is one 2 sigma away, so a spike leaves no trace
-    in it; after `_ACCEPT_AFTER` such values in a row (a quarter of a period for a seasonal
-    series) the level moves to the newest: a shift that lasts is the new normal.
+    To the level a value more than 8 sigma away is half a sigma away, so a spike leaves no trace
+    in it, and an outage of some minutes little; after `_ACCEPT_AFTER` such values in a row (a
+    period for a seasonal series) the level moves to the newest: a shift that lasts is the new
+    normal.
     """
     length = ring.shape[1]
     away = value - expected

@@ -7,10 +7,13 @@ pointed at the topic with another prefix.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from operator import attrgetter
 
 from streamdet import __version__
 from streamdet.errors import RecordError
-from streamdet.types import Headers, OutgoingRecord, Record, Reject
+from streamdet.types import Headers, OutgoingRecord, Record, RecordBatch, Reject
 
 PREFIX = "__streamdet.errors."
 
@@ -22,18 +25,29 @@ HEADERS_MAX_BYTES = 64 * 1_024
 MESSAGE_MAX_BYTES = 1_024
 
 
+def dead_letters(
+    batch: RecordBatch, rejects: Sequence[Reject], topic: str
+) -> Iterator[OutgoingRecord]:
+    """Yield a dead letter for each record of `batch` with something refused, in record order."""
+    record_of = attrgetter("record")
+    for record, its_rejects in groupby(sorted(rejects, key=record_of), key=record_of):
+        yield dead_letter(batch.record(record), list(its_rejects), topic)
+
+
 def dead_letter(
     record: Record,
-    reject: Reject,
+    rejects: Sequence[Reject],
     topic: str,
     *,
     decoder: str = "json",
     max_bytes: int = MAX_BYTES,
 ) -> OutgoingRecord:
-    """Return the dead letter of `record` for `topic`.
+    """Return the dead letter of `record` for `topic`: one, however many of its points are bad.
 
     Parameters
     ----------
+    rejects
+        What is wrong with the record, at least one; the first gives reason and message.
     decoder
         Name of the format that refused it.
     max_bytes
@@ -41,8 +55,8 @@ def dead_letter(
         with the size and the SHA-256 of the whole.
     """
     errors: dict[str, str | int] = {
-        "reason": reject.reason.value,
-        "message": _cut(reject.message, MESSAGE_MAX_BYTES),
+        "reason": rejects[0].reason.value,
+        "message": _cut(rejects[0].message, MESSAGE_MAX_BYTES),
         "exception": RecordError.__name__,
         "topic": record.partition.topic,
         "partition": record.partition.index,
@@ -51,8 +65,9 @@ def dead_letter(
         "decoder": decoder,
         "version": __version__,
     }
-    if reject.element is not None:
-        errors["index"] = reject.element
+    elements = [str(reject.element) for reject in rejects if reject.element is not None]
+    if elements:
+        errors["index"] = ",".join(elements)
     key, value = record.key, record.value
     kept = min(KEPT_BYTES, max_bytes // 2)
     if value is not None and len(value) > max(kept, max_bytes - len(key or b"")):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from streamdet.config import LimitsConfig
+
 TimestampUnit = Literal["s", "ms", "us", "ns"]
 
 TICKS: dict[TimestampUnit, tuple[int, int]] = {
@@ -36,3 +38,13 @@ class DecodeLimits:
     dimension_value_max_bytes: int = 1_024
     points_max: int = 8_640
     """Points of one record; the limit of the Azure service."""
+
+    @staticmethod
+    def of(limits: LimitsConfig) -> DecodeLimits:
+        """Return what the operator set, with the format's own limits."""
+        return DecodeLimits(
+            max_record_bytes=limits.max_record_bytes,
+            earliest_us=limits.earliest_us,
+            max_future_us=limits.max_future_us,
+            max_dimensions=limits.max_dimensions,
+        )

@@ -95,6 +95,7 @@ class Store:
         self.table = SeriesTable()
         self.pools: list[Pool] = []
         self.n_series = 0
+        self._n_refused = 0
 
     @property
     def size_bytes(self) -> int:
@@ -110,6 +111,15 @@ class Store:
         self.table.insert(text.encode(), handle)
         self.n_series += 1
         return handle
+
+    def refuse(self, key: bytes) -> None:
+        """Remember that the series of `key` has no room, so that its next points are no work.
+
+        As many keys as there may be series are remembered, until an eviction makes room.
+        """
+        if self._n_refused < self._series_max:
+            self.table.insert(key, FULL)
+            self._n_refused += 1
 
     def resize(self, handle: int, ring_points: int) -> int:
         """Return the handle of the series with at least `ring_points` of ring.
@@ -149,8 +159,9 @@ class Store:
             gone.append((number << 32) | idle.astype(np.int64))
         handles = np.concatenate(gone) if gone else np.empty(0, np.int64)
         if len(handles):
-            self.table.remove(handles)
+            self.table.remove(np.append(handles, FULL))
             self.n_series -= len(handles)
+            self._n_refused = 0
         return handles
 
     def _place(self, name: str, ring_points: int) -> int:

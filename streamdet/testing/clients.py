@@ -89,6 +89,11 @@ class MemoryConsumer:
             self._position.update(back)
         return back
 
+    def committed(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
+        """Return the committed offsets of those of `partitions` that have one."""
+        offsets = self._group.offsets
+        return {p: offsets[p] for p in partitions if p in offsets}
+
     def end_offset(self, partition: Partition) -> int | None:
         """Return the end of `partition`; None when it is not assigned."""
         return self._broker.end_offset(partition) if partition in self._position else None

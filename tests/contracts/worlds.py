@@ -17,6 +17,7 @@ from streamdet.testing import MemoryBroker, MemoryConsumer, MemoryProducer
 from streamdet.types import OutgoingRecord, Partition
 
 READ_TIMEOUT_S = 30.0
+COMMIT_TIMEOUT_S = 20.0
 
 
 class Listener:
@@ -57,8 +58,8 @@ class MemoryWorld:
         self._names += 1
         return f"{prefix}-{self._names}"
 
-    def topic(self, partitions: int = 1) -> str:
-        name = self.name("topic")
+    def topic(self, partitions: int = 1, name: str | None = None) -> str:
+        name = name or self.name("topic")
         self.broker.create_topic(name, partitions)
         return name
 
@@ -107,8 +108,8 @@ class KafkaWorld(MemoryWorld):
     def name(self, prefix):
         return f"{prefix}-{os.urandom(6).hex()}"
 
-    def topic(self, partitions=1):
-        name = self.name("topic")
+    def topic(self, partitions=1, name=None):
+        name = name or self.name("topic")
         self._topics.create([TopicSpec(name, partitions)])
         return name
 
@@ -180,3 +181,28 @@ def poll_until(condition: Callable[[], bool], *consumers: RecordConsumer) -> lis
             for batch in consumer.poll(100, 0.05):
                 values += batch.values
     return values
+
+
+def joined(world, topics, group=None, listener=None, frail=False):
+    """A consumer that has its partitions."""
+    consumer = world.consumer(group or world.name("group"), frail)
+    listener = listener or Listener()
+    consumer.subscribe(topics, listener)
+    poll_until(lambda: bool(listener.owned), consumer)
+    return consumer, listener
+
+
+def numbered(count, start=0):
+    return [b"%d" % number for number in range(start, start + count)]
+
+
+def transact(world, topic, output, group, frail=False):
+    """A consumer that has read five records, and a producer with five in its transaction."""
+    world.append(topic, *numbered(5))
+    consumer = world.consumer(group, frail)
+    consumer.subscribe([topic], Listener())
+    values = read(consumer, 5)
+    producer = world.producer(world.name("transaction"))
+    producer.begin()
+    producer.send(OutgoingRecord(output, None, value) for value in values)
+    return consumer, producer

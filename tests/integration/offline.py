@@ -11,7 +11,7 @@ from itertools import groupby
 import numpy as np
 
 from streamdet.config import Config
-from streamdet.serde.dead_letter import dead_letter
+from streamdet.serde.dead_letter import dead_letters
 from streamdet.serde.decoder import Decoder
 from streamdet.serde.event import EventEncoder
 from streamdet.serde.limits import DecodeLimits
@@ -51,10 +51,7 @@ def detect(config: Config, records: Sequence[Record]) -> Offline:
                 encoder.encode(verdict, config.output.anomalies)
                 for verdict in task.select(batch, points, handles, verdicts, anomalies)
             ]
-            found.dead_letters += [
-                dead_letter(batch.record(reject.record), reject, config.output.dead_letters)
-                for reject in points.rejects
-            ]
+            found.dead_letters += dead_letters(batch, points.rejects, config.output.dead_letters)
             task.count(batch, points, verdicts, consumed)
         found.outcomes += task.tally.outcomes
     return found

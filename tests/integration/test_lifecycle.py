@@ -17,7 +17,6 @@ from tests.integration.worker import Stream, Worker, wait_until
 from tests.servers.kafka import create_topic
 from tests.service import START_MS, point, with_spikes
 
-pytestmark = pytest.mark.timeout(200)
 POINTS = 500
 SPIKES = [100, 200, 300, 400]
 
@@ -43,7 +42,10 @@ def assert_events_are_those_of_the_detector(stream: Stream, worker: Worker, *top
 
 @pytest.fixture(scope="module")
 def worker_without_brokers(tmp_path_factory):
-    """A worker that is told an address where nobody listens; started before the other tests."""
+    """A worker that is told an address where nobody listens.
+
+    It takes half a minute to give up, so the first test asks for it and the last one looks.
+    """
     settings = {"kafka": {"bootstrap_servers": "127.0.0.1:1"}}
     worker = Worker(tmp_path_factory.mktemp("no-brokers"), "worker", settings)
     yield worker
@@ -106,7 +108,9 @@ def test_sigterm_commits_what_was_done_and_leaves_the_group(stream: Stream):
 def test_a_worker_that_joins_and_leaves_costs_no_point(stream: Stream):
     stream.create_topics(partitions=6)
     settings = {"output": {"publish": "all"}}
-    first, second = (stream.worker(name, **settings).wait_ready() for name in ("a", "b"))
+    first, second = stream.worker("a", **settings), stream.worker("b", **settings)
+    first.wait_ready()
+    second.wait_ready()
 
     def shares_are(*workers: Worker) -> bool:
         return {worker.total("assigned_partitions") for worker in workers} == {6 // len(workers)}

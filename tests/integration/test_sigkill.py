@@ -30,7 +30,7 @@ def test_five_kills_lose_no_point_and_double_no_event(stream: Stream):
     with Load(stream.bootstrap, stream.input, points_per_s=2_500, points_max=150_000) as load:
         for _ in range(KILLS):
             worker = start_and_wait_for_a_commit()
-            time.sleep(moment.uniform(0.5, 1.5))
+            time.sleep(moment.uniform(0.5, 4))
             worker.kill()
         worker = start_and_wait_for_a_commit()
     wait_until_drained(stream)

@@ -36,10 +36,10 @@ def events() -> Iterable[dict]:
 
 def dead_letters() -> Iterable[dict]:
     record = Record(Partition("metrics", 2), 17, 1_614_686_400_000, b"k", b"{", (("a", b"b"),))
-    yield shown(dead_letter(record, Reject(0, None, Reason.DECODE, "broken"), "dead"))
+    yield shown(dead_letter(record, [Reject(0, None, Reason.DECODE, "broken")], "dead"))
     record = Record(Partition("metrics", 2), 18, -1, None, b"[1]" * 50, ())
     reject = Reject(0, 0, Reason.SCHEMA, "the point must be an object")
-    yield shown(dead_letter(record, reject, "dead", max_bytes=100))
+    yield shown(dead_letter(record, [reject], "dead", max_bytes=100))
 
 
 def points() -> Iterable[dict]:

@@ -25,6 +25,18 @@ def test_a_series_beyond_the_bound_is_refused_and_the_others_are_unharmed():
     assert store.n_series == 3
 
 
+def test_refused_keys_are_remembered_within_bounds_until_there_is_room():
+    store = Store(LAYOUT, series_max=2)
+    handles = [store.admit(s, 64) for s in ids(2)]
+    for key in (b"a", b"b", b"c"):
+        store.refuse(key)
+    assert [store.table.get(key) for key in (b"a", b"b", b"c")] == [FULL, FULL, MISSING]
+    pool, slot = store.at(handles[0])
+    pool.rows["time_us"][slot] = 100
+    store.evict(500)
+    assert store.table.get(b"a") == MISSING
+
+
 def test_rows_lie_on_cache_lines_and_keep_their_content_when_the_pool_grows():
     store = Store(LAYOUT, series_max=10_000)
     handles = []

@@ -1,0 +1,26 @@
+"""Compiling before the group is joined."""
+
+from __future__ import annotations
+
+from streamdet.kernels import align, forecast, parse, table
+from streamdet.warm import warm
+from tests.service import Worker, broker, point, produce
+
+
+def compiled():
+    return {
+        (module.__name__, name): len(function.signatures)
+        for module in (align, forecast, parse, table)
+        for name, function in vars(module).items()
+        if hasattr(function, "signatures")
+    }
+
+
+def test_after_warming_up_no_batch_waits_for_the_compiler():
+    warm()
+    before = compiled()
+    on = broker()
+    plain = [point(m, 1.0, host="a").replace(b" ", b"") for m in range(20)]
+    produce(on, [*plain, b"[" + point(30, 1.0) + b"]", b"broken", None])
+    Worker(on).drain()
+    assert compiled() == before
