@@ -279,6 +279,45 @@ def replay(
 
 
 @app.command()
+def backtest(
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="INPUT", help="CSV with a header, Parquet, or JSON lines."),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="VERDICTS", help="Where to: .csv or .parquet.")
+    ],
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="FIELD=COLUMN",
+            help="Column that holds metric, timestamp or value. Repeatable.",
+        ),
+    ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Metric of every row of a file without such a column."),
+    ] = None,
+) -> None:
+    """Judge the points of a file as a worker would; a verdict a row. Needs no Kafka.
+
+    Columns are metric, timestamp and value; every other one is a dimension. JSON lines are native
+    points. The verdicts stand in the order of the file.
+
+    Example: streamdet backtest cpu.csv --out verdicts.csv --set detection.sensitivity=85
+    """
+    settings = _load(config, overrides)
+    from streamdet.backtest import run as run_backtest
+    from streamdet.replay import column_map
+
+    _start_log(settings)
+    run_backtest(file, out, settings, column_map(columns or []), metric)
+
+
+@app.command()
 def version(
     *, as_json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False
 ) -> None:
