@@ -236,10 +236,14 @@ class Pipeline:
         except Fenced:
             self.metrics.transactions.labels("fenced").inc()
             raise
-        self._aborted = self._dirty = False
-        offsets = self._consumer.rewind(self._tasks)
-        self._tasks = {p: Task(p, self._config, offsets.get(p)) for p in self._tasks}
+        self._aborted, self._dirty = True, False
         self._show_problem(str(error))
+        try:
+            offsets = self._consumer.rewind(self._tasks)
+        except RetriableError:
+            return  # still aborted: the next turn comes back here
+        self._aborted = False
+        self._tasks = {p: Task(p, self._config, offsets.get(p)) for p in self._tasks}
 
 
 def _listed(partitions: Sequence[Partition]) -> str:

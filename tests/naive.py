@@ -92,7 +92,7 @@ class Forecast:
 
     def know_season(self) -> None:
         """Give the first period's values a level that has settled, and forget the rest."""
-        rate = 4 / self.period
+        rate = min(0.5, 1 / self.period)
         distances = self.deviations[-self.period :]
         level = 0.0
         for settled in (False, True):
@@ -115,7 +115,7 @@ class Forecast:
         for _ in range(missing):
             usual = self.season() if self.seasonal else math.nan
             if not math.isnan(usual):
-                self.level += 4 / self.period * usual
+                self.level += min(0.5, 1 / self.period) * usual
             self.deviations.append(math.nan)
         usual = 0.0
         if self.period:
@@ -154,7 +154,7 @@ class Forecast:
         guarded = self.seasonal or not self.period
         if guarded and self.count >= 12 and abs(away) > 8 * sigma:
             self.run += 1
-            if self.run >= max(30, self.period):
+            if self.run >= (self.period if self.seasonal else 30):
                 self.level += away
                 self.recent_apart = 0.0
                 self.run = 0
@@ -168,9 +168,9 @@ class Forecast:
         self.scale = f32(self.scale + max(0.0007, 1 / (self.count + 1)) * (clipped - self.scale))
         self.deviations.append(f32(x - self.level))
         if self.seasonal:
-            step = 8 / self.period * (away - self.recent_apart)
+            step = min(0.5, 8 / self.period) * (away - self.recent_apart)
             self.recent_apart = f32(self.recent_apart + step)
-            self.level += 4 / self.period * (clean - self.level)
+            self.level += min(0.5, 1 / self.period) * (clean - self.level)
             return
         rate = max(0.5, 1 / (self.count + 1))
         recent = self.level + self.recent_apart

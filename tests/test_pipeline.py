@@ -188,6 +188,21 @@ def test_parameters_in_a_request_hold_from_its_point_on_however_batches_fall():
     assert (40, 90) in found(4000)
 
 
+def test_another_period_in_a_request_makes_the_series_begin_anew_in_its_place():
+    on = broker()
+    values = with_spikes(80, at=[70])
+    body = {"metric": "m", "granularity": "minutely", "period": 12}
+    body["series"] = [{"timestamp": START_MS + 40 * 60_000, "value": values[40]}]
+    records = points(values)
+    records[40] = json.dumps(body).encode()
+    produce(on, records)
+    run(on, config(publish="all"))
+    found = events(on)
+    status = [e["status"] for e in found]
+    assert status == ["warming"] * 12 + ["ok"] * 28 + ["warming"] * 24 + ["ok"] * 16
+    assert [i for i, e in enumerate(found) if e["isAnomaly"]] == [70]
+
+
 def test_a_longer_period_in_a_request_moves_the_series_and_it_warms_up_again():
     on = broker()
     values = noise(50)
@@ -216,6 +231,21 @@ def test_an_abort_takes_everything_back_and_nothing_is_counted_twice():
     assert worker.outcomes() == {"ok": 100}
     assert worker.pipeline.status.not_ready is None
     assert worker.metric("transactions_total", result="aborted") == 1
+
+
+def test_going_back_is_tried_until_the_brokers_answer():
+    on = broker()
+    produce(on, points(with_spikes(100, at=[60])))
+    on.fail_at("producer.commit", TransactionAborted("made up"))
+    on.fail_at("consumer.rewind", RetriableError("no broker answers"))
+    worker = Worker(on)
+    for _ in range(2):
+        with pytest.raises(TransactionAborted) as aborted:
+            worker.turn()
+        worker.pipeline._discard(aborted.value)
+    worker.drain()
+    assert len(events(on)) == 1
+    assert worker.outcomes() == {"ok": 100}
 
 
 def test_a_revoked_partition_is_committed_before_it_moves():

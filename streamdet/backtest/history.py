@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from streamdet.config import Config
 from streamdet.errors import ConfigError, RecordError
-from streamdet.kernels.scalars import LAST_US
+from streamdet.kernels.scalars import LAST_US, VALUE_MAX
 from streamdet.serde.instant import parse_instant
 from streamdet.serde.limits import TICKS, DecodeLimits, TimestampUnit
 from streamdet.serde.series import IdentityReader
@@ -262,8 +262,10 @@ def _values(path: Path, column: pa.ChunkedArray) -> NDArray[np.float64]:
             if cell is not None and not _is_number(cell):
                 _refuse_row(path, row, "value must be a finite number")
         raise
-    if np.isinf(value).any():
-        _refuse_row(path, int(np.isinf(value).argmax()), "value must be a finite number")
+    too_large = np.abs(value) > VALUE_MAX  # NaN, a missing value, is not
+    if too_large.any():
+        reason = f"value must be a finite number of up to {VALUE_MAX:g}"
+        _refuse_row(path, int(too_large.argmax()), reason)
     return value
 
 

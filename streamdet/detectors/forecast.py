@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamdet.config import DetectionConfig
-from streamdet.kernels.forecast import ROW, detect
+from streamdet.kernels.forecast import ANEW, ROW, detect
 from streamdet.types import StateLayout, Verdicts
 
 NAME = "forecast"
@@ -16,12 +16,16 @@ LAYOUT = StateLayout(row=ROW)
 def configure(rows: NDArray[np.void], slot: int, settings: DetectionConfig) -> None:
     """Write `settings` into a row; they hold from the next point on.
 
+    With another period the series begins anew: what it learnt has another meaning then.
+
     Parameters
     ----------
     rows : ROW[s]
         Changed in place at `slot`.
     """
     row = rows[slot]
+    if row["count"] > 0 and row["period"] != settings.period:
+        row["seasonal"] = ANEW
     row["interval_us"] = settings.interval_us
     row["period"] = settings.period
     row["sensitivity"] = settings.sensitivity

@@ -79,9 +79,7 @@ class KafkaProducer:
             on_delivery=self._on_refused,
         )
         if self.transactional:
-            self._again(
-                self._producer.init_transactions, "opening the transactional producer", timeout_s
-            )
+            self._open_within(timeout_s)
 
     def begin(self) -> None:
         """Open a transaction unless one is open, or this producer has none."""
@@ -195,6 +193,14 @@ class KafkaProducer:
             self._producer.close()
         except RAISED as error:  # fatal: nothing is left to close
             LOG.debug("closing the producer: %s", error)
+
+    def _open_within(self, timeout_s: float) -> None:
+        doing = "opening the transactional producer"
+        try:
+            self._again(self._producer.init_transactions, doing, timeout_s)
+        except StreamdetError:
+            self.close()
+            raise
 
     def _abort_within(self, timeout_s: float) -> None:
         self._again(self._producer.abort_transaction, "aborting the transaction", timeout_s)

@@ -50,10 +50,13 @@ ROW = np.dtype(
         ("run", "<u2"),  # points in a row that were too strange to be learnt
         ("warmup", "<u2"),  # points before the first verdict
         ("sensitivity", "<u1"),
-        ("seasonal", "<u1"),  # 1: the season is known
+        ("seasonal", "<u1"),  # SEASONAL, ANEW or 0
     ]
 )
 assert ROW.itemsize == 64, "one cache line"
+
+SEASONAL = 1  # the season is known
+ANEW = 2  # the period was changed: the series begins anew with its next point
 
 CYCLES = 3
 
@@ -65,8 +68,19 @@ _CLIP_SIGMA = 5.0
 _SCALE_RATE_MIN = 0.0007
 _RATE = 0.5
 _RECENT_STEPS_PER_PERIOD = 8.0
-_LEVEL_STEPS_PER_PERIOD = 4.0
-_ACCEPT_AFTER = 30  # points; a period, where that is longer
+# While a series is strange its level follows what the ring says, and the ring holds distances from
+# that level a period before: a loop with a delay, which grows without bound above pi / 2.
+_LEVEL_STEPS_PER_PERIOD = 1.0
+_ACCEPT_AFTER = 30  # points
+
+
+@kernel
+def share(steps_per_period, period):
+    """Return the weight of a new value, so that a period has `steps_per_period` times 1 / weight.
+
+    Bounded for the shortest periods, where the quotient would leave (0, 1).
+    """
+    return min(steps_per_period / period, _RATE)
 
 
 @kernel
@@ -115,7 +129,7 @@ def know_season(row, ring, slot):
     residuals without a season is of no use with it and begins anew.
     """
     length = ring.shape[1]
-    rate = _LEVEL_STEPS_PER_PERIOD / row.period
+    rate = share(_LEVEL_STEPS_PER_PERIOD, row.period)
     start = row.position + length - row.period
     level = 0.0
     for k in range(2 * row.period):
@@ -127,7 +141,7 @@ def know_season(row, ring, slot):
             ring[slot, at] = distance - level
         level += max(rate, 1.0 / (k + 1.0)) * (distance - level)
     row.level += level
-    row.seasonal = 1
+    row.seasonal = SEASONAL
     row.count = row.run = 0
     row.apart = row.scale = 0.0
 
@@ -140,10 +154,10 @@ def skip(row, ring, slot, steps):
     """
     length = ring.shape[1]
     for _ in range(steps):
-        if row.seasonal == 1:
+        if row.seasonal == SEASONAL:
             usual = season(row, ring, slot)
             if not math.isnan(usual):
-                row.level += _LEVEL_STEPS_PER_PERIOD / row.period * usual
+                row.level += share(_LEVEL_STEPS_PER_PERIOD, row.period) * usual
         ring[slot, row.position] = math.nan
         row.position = (row.position + 1) % length
 
@@ -161,10 +175,10 @@ def learn(row, ring, slot, value, expected, residual):
     away = value - expected
     sigma = _SIGMA_OF_MEAN * row.scale
     clean = value
-    learning = row.period > 0 and row.seasonal == 0
+    learning = row.period > 0 and row.seasonal != SEASONAL
     if row.count >= _CLIP_AFTER and abs(away) > _SHOCK_SIGMA * sigma and not learning:
         row.run += 1
-        if row.run >= max(_ACCEPT_AFTER, row.period):
+        if row.run >= (row.period if row.seasonal == SEASONAL else _ACCEPT_AFTER):
             row.level += away
             row.apart = 0.0
             row.run = 0
@@ -179,9 +193,9 @@ def learn(row, ring, slot, value, expected, residual):
     ring[slot, row.position] = value - row.level
     row.position = (row.position + 1) % length
 
-    if row.seasonal == 1:
-        row.apart += _RECENT_STEPS_PER_PERIOD / row.period * (away - row.apart)
-        row.level += _LEVEL_STEPS_PER_PERIOD / row.period * (clean - row.level)
+    if row.seasonal == SEASONAL:
+        row.apart += share(_RECENT_STEPS_PER_PERIOD, row.period) * (away - row.apart)
+        row.level += share(_LEVEL_STEPS_PER_PERIOD, row.period) * (clean - row.level)
         return
     rate = max(_RATE, 1.0 / (row.count + 1.0))
     recent = row.level + row.apart
@@ -226,7 +240,8 @@ def detect(
         at = slot[i]
         row = rows[at]
         x = value[i]
-        if step[i] == RESTART or step[i] > ring.shape[1]:  # after so long a gap nothing is known
+        # After a gap longer than the ring nothing is known any more.
+        if step[i] == RESTART or step[i] > ring.shape[1] or row.seasonal == ANEW:
             restart(row, ring, at, x)
         elif step[i] > 1:
             skip(row, ring, at, step[i] - 1)
@@ -236,12 +251,14 @@ def detect(
         if row.period > 0:
             found = season(row, ring, at)
             if not math.isnan(found):
-                if row.seasonal == 0:
+                if row.seasonal != SEASONAL:
                     know_season(row, ring, at)
                     found = season(row, ring, at)
                 seasonal = found
                 expected = row.level + seasonal
-            elif row.seasonal == 1:  # a gap in every earlier period: known from the next one on
+            elif (
+                row.seasonal == SEASONAL
+            ):  # a gap in every earlier period: known from the next one on
                 ring[at, row.position] = x - row.level
                 row.position = (row.position + 1) % ring.shape[1]
                 continue
@@ -256,7 +273,9 @@ def detect(
         # The floor keeps a constant series' band as wide as float64 can tell values apart.
         unit = tail_unit(row, 1e-9 * max(abs(x), abs(expected)) + 1e-300)
         xi = tail_index(row)
-        if row.count >= max(row.warmup, row.period) and (row.period == 0 or row.seasonal == 1):
+        if row.count >= max(row.warmup, row.period) and (
+            row.period == 0 or row.seasonal == SEASONAL
+        ):
             half = tail_residual(14.0 - 0.1 * row.sensitivity, unit, xi)
             expected_value[i] = expected
             upper_margin[i] = high - expected + half

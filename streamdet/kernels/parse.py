@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from streamdet.kernels.jit import inlined, kernel
-from streamdet.kernels.scalars import NO_TIME, number, timestamp
+from streamdet.kernels.scalars import NO_TIME, VALUE_MAX, number, timestamp
 
 QUOTE, COMMA, COLON, OPEN, CLOSE = ord('"'), ord(","), ord(":"), ord("{"), ord("}")
 UNDERSCORE, BACKSLASH = ord("_"), ord("\\")
@@ -76,7 +76,11 @@ def parse_points(
             time = own_us[i]
         required = METRIC | VALUE if named[i] else VALUE
         optional = DIMENSIONS | TIMESTAMP if named[i] else TIMESTAMP
-        ok[i] = seen & ~optional == required and rules.earliest_us <= time <= latest_us[i]
+        ok[i] = (
+            seen & ~optional == required
+            and rules.earliest_us <= time <= latest_us[i]
+            and abs(found) <= VALUE_MAX
+        )
         time_us[i] = time
         value[i] = found
         if ok[i] and named[i]:

@@ -14,6 +14,8 @@ QUOTE, COLON, MINUS, PLUS, DOT = ord('"'), ord(":"), ord("-"), ord("+"), ord("."
 ZERO, SMALL_E, TEE, ZULU = ord("0"), ord("e"), ord("T"), ord("Z")
 
 FIRST_US = -62_135_596_800_000_000  # 0001-01-01T00:00:00Z
+VALUE_MAX = 1e30
+"""Values of a larger magnitude are refused: state is float32, and must never overflow in it."""
 LAST_US = 253_402_300_799_999_999  # 9999-12-31T23:59:59.999999Z
 NO_TIME = np.iinfo(np.int64).min
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from streamdet.errors import RecordError
-from streamdet.kernels.scalars import FIRST_US, NO_TIME
+from streamdet.kernels.scalars import FIRST_US, NO_TIME, VALUE_MAX
 from streamdet.serde.fields import (
     Json,
     check_text,
@@ -106,7 +106,10 @@ class RecordDecoder:
         if "value" not in fields:
             raise RecordError(Reason.SCHEMA, "the point lacks the field 'value'")
         time_us = self._time_us(fields.get("timestamp"), time)
-        return time_us, number(fields["value"], "value", Reason.VALUE), identity
+        value = number(fields["value"], "value", Reason.VALUE)
+        if abs(value) > VALUE_MAX:
+            raise RecordError(Reason.VALUE, f"value is beyond {VALUE_MAX:g}; scale it down")
+        return time_us, value, identity
 
     def identify(self, text: Json) -> Identity:
         """Return the series of a plain native point; raises as `point` does."""

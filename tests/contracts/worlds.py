@@ -156,6 +156,10 @@ class KafkaWorld(MemoryWorld):
             reader.close()
         return {Partition(p.topic, p.partition): p.offset for p in places if p.offset >= 0}
 
+    def close(self):
+        super().close()
+        del self._topics, self._writer  # or they look for the broker after the run has ended it
+
     def take_for_dead(self, consumer):
         time.sleep(2.5)  # beyond max.poll.interval.ms, which librdkafka looks at once a second
 

@@ -43,7 +43,7 @@ def noise(n, seed=0, scale=1.0):
     return np.random.default_rng(seed).normal(scale=scale, size=n)
 
 
-@pytest.mark.parametrize("period", [0, 24])
+@pytest.mark.parametrize("period", [0, 3, 24])
 def test_the_kernel_agrees_with_its_twin(period):
     n = 2000
     value = noise(n) + 10 * np.sin(np.arange(n) * 2 * np.pi / 24)
@@ -58,15 +58,14 @@ def test_the_kernel_agrees_with_its_twin(period):
     for k in range(4):
         np.testing.assert_allclose(got[k], [w[k] for w in want], rtol=1e-4, atol=1e-5)
     assert got[4].tolist() == [w[4] for w in want]
-    assert got[4][700]
-    assert got[4][1500]
+    assert got[4].sum() > 0
 
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.lists(st.floats(-1e12, 1e12), min_size=1, max_size=200),
+    st.lists(st.floats(-1e30, 1e30) | st.floats(-1e3, 1e3), min_size=1, max_size=200),
     st.integers(0, 99),
-    st.sampled_from([0, 5]),
+    st.sampled_from([0, 1, 2, 5]),
 )
 def test_an_anomaly_is_exactly_a_value_outside_the_band(values, sensitivity, period):
     bench = Bench(period=period, sensitivity=sensitivity)
@@ -152,6 +151,21 @@ def test_a_peak_that_fails_to_come_is_found_when_the_period_is_given():
     flags = Bench(ring=128, period=24).detect(value)[4]
     assert flags[24 * 15 : 24 * 15 + 12].any()
     assert not flags[24 * 5 : 24 * 15].any()
+
+
+@pytest.mark.parametrize("period", [0, 1, 3, 7, 12, 20, 24, 48])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_expected_value_never_runs_away_from_what_was_seen(period, seed):
+    rng = np.random.default_rng(seed)
+    t = np.arange(3000)
+    for value in (
+        rng.standard_cauchy(len(t)),
+        np.cumsum(rng.normal(size=len(t))),
+        np.repeat(rng.normal(size=60) * 200, 50) + np.sin(t),
+        (rng.random(len(t)) < 0.5) * np.repeat(rng.integers(0, 2, 10) * 1000.0, 300),
+    ):
+        expected = Bench(ring=max(64, 3 * period), period=period).detect(value)[0]
+        assert np.nanmax(np.abs(expected)) <= 5 * np.abs(value).max()
 
 
 def test_a_gap_keeps_the_phase():

@@ -143,7 +143,9 @@ VALUES = [
     accepted("value -0.0", value("-0.0")),
     accepted("value denormal", value("5e-324")),
     accepted("value too small", value("1e-999")),
-    accepted("value 1e308", value("1e308")),
+    accepted("value 1e30", value("1e30")),
+    refused("value 1.1e30", value("-1.1e30"), _R.VALUE),
+    refused("value 1e308", value("1e308"), _R.VALUE),
     accepted("value above 2**53", value("9007199254740993")),
     accepted("value of 400 digits behind the point", value("0." + "3" * 400)),
 ]
