@@ -49,7 +49,15 @@ class RecordConsumer(Protocol):
         """Return what the producer must show to commit offsets in a transaction."""
 
     def commit(self, next_offsets: Mapping[Partition, int], timeout_s: float) -> None:
-        """Commit `next_offsets` and wait for the answer (at_least_once)."""
+        """Commit `next_offsets` and wait for the answer (at_least_once).
+
+        Raises
+        ------
+        TransactionAborted
+            The partitions are another member's by now: discard the work, rewind, go on.
+        FatalError
+            No answer within the time.
+        """
 
     def committed(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
         """Return the committed offsets of those of `partitions` that have one."""
