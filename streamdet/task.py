@@ -109,16 +109,7 @@ class Task:
             As `route` gave them; changed in place where a series moves to a longer ring.
         """
         n = len(points)
-        verdicts = Verdicts(
-            outcome=np.full(n, Outcome.DEAD_LETTERED, np.uint8),
-            expected_value=np.full(n, np.nan),
-            upper_margin=np.full(n, np.nan),
-            lower_margin=np.full(n, np.nan),
-            score=np.full(n, np.nan),
-            is_anomaly=np.zeros(n, np.bool_),
-            sensitivity=np.zeros(n, np.uint8),
-            period=np.zeros(n, np.int32),
-        )
+        verdicts = unjudged(n, Outcome.DEAD_LETTERED)
         verdicts.outcome[handles == FULL] = Outcome.DROPPED_SERIES_LIMIT
         if n == 0:
             return verdicts
@@ -296,5 +287,24 @@ class Task:
                 step,
             )
             found = forecast.run(pool.rows, pool.ring, slot, step, points.value[index], outcome)
-            for column in fields(Verdicts):
-                getattr(verdicts, column.name)[index] = getattr(found, column.name)
+            place(found, index, verdicts)
+
+
+def unjudged(n: int, outcome: int) -> Verdicts:
+    """Return the verdicts of n points that were not detected on, all with `outcome`."""
+    return Verdicts(
+        outcome=np.full(n, outcome, np.uint8),
+        expected_value=np.full(n, np.nan),
+        upper_margin=np.full(n, np.nan),
+        lower_margin=np.full(n, np.nan),
+        score=np.full(n, np.nan),
+        is_anomaly=np.zeros(n, np.bool_),
+        sensitivity=np.zeros(n, np.uint8),
+        period=np.zeros(n, np.int32),
+    )
+
+
+def place(found: Verdicts, index: NDArray[np.int64], verdicts: Verdicts) -> None:
+    """Write `found` to the places `index` of `verdicts`, which is changed in place."""
+    for column in fields(Verdicts):
+        getattr(verdicts, column.name)[index] = getattr(found, column.name)

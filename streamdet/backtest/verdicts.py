@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +12,7 @@ from streamdet.backtest.history import VERDICT_COLUMNS, History
 from streamdet.config import Config
 from streamdet.detectors import severity
 from streamdet.serde.event import MARGIN_SCALE
-from streamdet.task import Task
+from streamdet.task import Task, place, unjudged
 from streamdet.types import Outcome, Partition, Points, SeriesId, Verdicts
 
 _CHUNK_POINTS = 50_000
@@ -41,16 +40,7 @@ def judge(
         Called with the number of points judged since the last call.
     """
     n = len(history.value)
-    verdicts = Verdicts(
-        outcome=np.full(n, _NO_VALUE, np.uint8),
-        expected_value=np.full(n, np.nan),
-        upper_margin=np.full(n, np.nan),
-        lower_margin=np.full(n, np.nan),
-        score=np.full(n, np.nan),
-        is_anomaly=np.zeros(n, np.bool_),
-        sensitivity=np.zeros(n, np.uint8),
-        period=np.zeros(n, np.int32),
-    )
+    verdicts = unjudged(n, _NO_VALUE)
     buffer = np.frombuffer(b"".join(history.keys), np.uint8)
     size = np.array([len(key) for key in history.keys], np.int32)
     start = np.cumsum(size, dtype=np.int64) - size
@@ -69,9 +59,7 @@ def judge(
             key_size=size[series],
             raw=np.zeros(len(rows), np.bool_),
         )
-        found = task.detect(points, task.route(points, _never_asked))
-        for column in fields(Verdicts):
-            getattr(verdicts, column.name)[rows] = getattr(found, column.name)
+        place(task.detect(points, task.route(points, _never_asked)), rows, verdicts)
         task.evict()
         on_progress(len(rows))
     return verdicts
