@@ -220,9 +220,9 @@ def detect(
     step : int32[n]             grid steps since the previous point of the series, or RESTART
     value : float64[n]          finite
     outcome : uint8[n]          only points with outcome 0 (OK) are judged and learnt
-    expected_value : float64[n] out; NaN for the first `warmup` points of a series, again when its
-                                season is first known, where no earlier period has a value, and
-                                for points that are not OK
+    expected_value : float64[n] out; NaN while the series warms up: `warmup` points, with a period
+                                until the season is known and a period more; NaN too where no
+                                earlier period has a value, and for points that are not OK
     upper_margin, lower_margin : float64[n]   out; >= 0; likewise
     score : float64[n]          out; likewise
     is_anomaly : bool[n]        out; value outside [expected - lower, expected + upper]
