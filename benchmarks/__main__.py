@@ -1,4 +1,5 @@
-"""The whole path beside a bare consume-and-drop loop on the same records: ``make bench``.
+"""The whole path beside a bare consume-and-drop loop on the same records, and the kernels beside
+one that only writes the ring (`benchmarks.detect`): ``make bench``.
 
 Contenders run in turn, each in a process of its own, several rounds; the ratio is taken within a
 round and its median is the figure to quote, for these machines are noisy and rates drift.
@@ -13,6 +14,7 @@ import statistics
 import subprocess
 import sys
 
+from benchmarks import detect
 from benchmarks.data import N_POINTS, N_SERIES, fill
 from streamdet.kafka.mock import MockBroker
 
@@ -32,7 +34,7 @@ def rate(contender: str, bootstrap: str) -> float:
 
 
 def main() -> None:
-    """Measure and print a Markdown table."""
+    """Measure and print Markdown tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
@@ -51,6 +53,8 @@ def main() -> None:
         ratio = statistics.median(a / b for a, b in zip(found, rates["bare"], strict=True))
         spread = f"{min(found):,.0f} to {max(found):,.0f}"
         print(f"| {NAMES[name]} | {statistics.median(found):,.0f} ({spread}) | {ratio:.2f} |")
+    print("\nthe kernels", end=", ", flush=True)
+    detect.report(rounds)
 
 
 if __name__ == "__main__":

@@ -16,10 +16,11 @@ from streamdet.clock import Clock, SystemClock
 from streamdet.config import Config
 from streamdet.kafka.consumer import KafkaConsumer
 from streamdet.kafka.producer import KafkaProducer
+from streamdet.kafka.reader import KafkaReader
 from streamdet.kafka.topics import Topics, TopicSpec
 from streamdet.metrics import CONTENT_TYPE
 from streamdet.pipeline import Pipeline
-from streamdet.ports import RecordConsumer, RecordProducer
+from streamdet.ports import RecordConsumer, RecordProducer, RecordReader
 from streamdet.serde.decoder import Decoder
 from streamdet.serde.event import EventEncoder
 from streamdet.serde.limits import DecodeLimits
@@ -95,6 +96,14 @@ def create_topics(config: Config, partitions: int, replication: int, *, dry_run:
 def open_producer(config: Config) -> RecordProducer:
     """Return a producer without transactions, for `streamdet replay`."""
     return KafkaProducer(_options(config, "producer"))
+
+
+def open_reader(config: Config, topic: str, since_ms: int | None) -> RecordReader:
+    """Return a reader of what `topic` holds now, for `streamdet backtest --topic`.
+
+    since_ms : leave out the records before the first whose own time is as late; None: none.
+    """
+    return KafkaReader(_options(config, "consumer"), config.kafka.group_id, topic, since_ms)
 
 
 def _options(config: Config, client: str) -> dict[str, str]:

@@ -62,6 +62,7 @@ class Tally:
         self.dead_letters: Multiset[Reason] = Multiset()
         self.undecodable: Multiset[Reason] = Multiset()
         self.anomalies: Multiset[tuple[str, str]] = Multiset()
+        self.incidents: Multiset[str] = Multiset()
         self.evicted = 0
 
 
@@ -105,6 +106,9 @@ class Metrics:
             "topic",
             "direction",
             "severity",
+        )
+        self.incidents = self._counter(
+            "incidents", "Incidents that began, by direction of the onset.", "topic", "direction"
         )
         self.series_evicted = self._counter(
             "series_evicted", "Series let go: idle for limits.series_ttl.", "topic"
@@ -159,6 +163,7 @@ class Metrics:
             self.dead_letters.labels(topic, reason).inc(tally.dead_letters[reason])
             self.decode_errors.labels(topic, reason).inc(tally.undecodable[reason])
         for direction in ("positive", "negative"):
+            self.incidents.labels(topic, direction).inc(tally.incidents[direction])
             for severity in SEVERITIES:
                 count = tally.anomalies[direction, severity]
                 self.anomalies.labels(topic, direction, severity).inc(count)

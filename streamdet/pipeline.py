@@ -15,9 +15,6 @@ from collections.abc import Sequence
 from functools import partial
 from threading import Event
 
-import numpy as np
-from numpy.typing import NDArray
-
 from streamdet.clock import Clock
 from streamdet.commit import commit
 from streamdet.config import Config
@@ -28,7 +25,7 @@ from streamdet.serde.dead_letter import dead_letters
 from streamdet.serde.decoder import Decoder
 from streamdet.serde.event import EventEncoder
 from streamdet.task import Task
-from streamdet.types import Outcome, Partition, RecordBatch, Verdicts, WorkerStatus
+from streamdet.types import Partition, RecordBatch, WorkerStatus
 
 log = logging.getLogger(__name__)
 
@@ -140,18 +137,12 @@ class Pipeline:
         with stage.labels("detect").time():  # align, kernel: columns -> columns, state in place
             verdicts = task.detect(points, handles)
         with stage.labels("produce").time():  # the few rows that leave
-            which = self._published(verdicts)
             self._producer.send(
                 self._events.encode(verdict, output.anomalies)
-                for verdict in task.select(batch, points, handles, verdicts, which.tolist())
+                for verdict in task.select(batch, points, handles, verdicts)
             )
             self._producer.send(dead_letters(batch, points.rejects, output.dead_letters))
         task.count(batch, points, verdicts, consumed)
-
-    def _published(self, verdicts: Verdicts) -> NDArray[np.int64]:
-        if self._config.output.publish == "all":
-            return np.flatnonzero(verdicts.outcome == Outcome.OK)
-        return np.flatnonzero(verdicts.is_anomaly)
 
     def _commit_if_dirty(self) -> None:
         """Make what was done final, count it, and show it."""

@@ -1,4 +1,4 @@
-"""What streamdet needs of the outside, as Protocols: a consumer and a producer of records.
+"""What streamdet needs of the outside, as Protocols: consumer, reader and producer of records.
 
 `kafka` implements them for real brokers, `testing` in memory; one contract suite
 (tests/contracts/test_ports.py) runs over both.
@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from streamdet.types import OutgoingRecord, Partition, RecordBatch
@@ -73,6 +73,25 @@ class RecordConsumer(Protocol):
 
     def close(self) -> None:
         """Leave the group. The listener's `on_revoked` is called first. May be called twice."""
+
+
+class RecordReader(Protocol):
+    """The records that a topic held when this was made. It joins no group and commits nothing."""
+
+    n_records: int
+    """At most so many will come."""
+
+    def batches(self, records_max: int) -> Iterator[RecordBatch]:
+        """Yield all records, up to `records_max` at once; those of a partition in offset order.
+
+        Raises
+        ------
+        FatalError
+            The brokers are away, or a topic or a right is missing.
+        """
+
+    def close(self) -> None:
+        """Let go of the connection. May be called twice."""
 
 
 class RecordProducer(Protocol):

@@ -7,19 +7,22 @@ in, verdicts go out. After an abort it is thrown away whole, never repaired.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streamdet.config import Config, DetectionConfig
-from streamdet.detectors import forecast, severity
+from streamdet.detectors import DETECTORS
 from streamdet.errors import RecordError
 from streamdet.kernels.align import NEVER, align
+from streamdet.kernels.rate import rate
 from streamdet.metrics import Tally, severity_class
+from streamdet.serde.event import event_id
 from streamdet.state.store import FULL, MISSING, Store
 from streamdet.types import (
+    IncidentState,
     Outcome,
     Overrides,
     Partition,
@@ -58,13 +61,14 @@ class Task:
         self.partition = partition
         self.next_offset = next_offset
         self.tally = Tally()
-        self.store = Store(forecast.LAYOUT, config.limits.max_series)
+        self.store = Store(config.limits.max_series)
         self._config = config
         self._ttl_us = config.limits.series_ttl_us
         self._newest_us = NEVER
         self._swept_us = NEVER
         self._overridden: dict[int, DetectionConfig] = {}
         self._refused_a_series = False
+        self._has_counters = False
 
     def route(self, points: Points, identify: Callable[[int], SeriesId]) -> NDArray[np.int64]:
         """Return the handle of each point's series, taking in new ones.
@@ -133,31 +137,45 @@ class Task:
         points: Points,
         handles: NDArray[np.int64],
         verdicts: Verdicts,
-        which: Iterable[int],
     ) -> Iterator[Verdict]:
-        """Yield the verdicts of the points `which` as rows, with all that an event says."""
-        for i in which:
+        """Yield the verdicts that `output.publish` asks for as rows, with all that an event says.
+
+        An incident has the id of its onset's event. It is kept with the series from here on, for
+        the points that follow; so every way of publishing has the onsets, and all are taken.
+        """
+        recovered = verdicts.state == IncidentState.RECOVERED
+        published = {
+            "anomalies": verdicts.is_anomaly | recovered,
+            "onsets": (verdicts.state == IncidentState.ONSET) | recovered,
+            "all": (verdicts.outcome == Outcome.OK) & ~np.isnan(verdicts.value),
+        }
+        for i in np.flatnonzero(published[self._config.output.publish]).tolist():
+            name = self.store.name(int(handles[i]))
+            state = IncidentState(verdicts.state[i])
+            offset, element = int(batch.offsets[points.record[i]]), int(points.element[i])
             warming = bool(np.isnan(verdicts.expected_value[i]))
-            score = float(verdicts.score[i])
-            is_anomaly = bool(verdicts.is_anomaly[i])
+            pool, slot = self.store.at(int(handles[i]))
             yield Verdict(
-                series=SeriesId.parse(self.store.name(int(handles[i]))),
+                series=SeriesId.parse(name),
                 partition=self.partition,
-                offset=int(batch.offsets[points.record[i]]),
-                element=int(points.element[i]),
+                offset=offset,
+                element=element,
                 time_us=int(points.time_us[i]),
-                value=float(points.value[i]),
+                value=float(verdicts.value[i]),
                 expected_value=float(verdicts.expected_value[i]),
                 upper_margin=float(verdicts.upper_margin[i]),
                 lower_margin=float(verdicts.lower_margin[i]),
-                score=score,
-                severity=severity(score) if is_anomaly else 0.0,
-                is_anomaly=is_anomaly,
+                score=float(verdicts.score[i]),
+                severity=float(verdicts.severity[i]),
+                is_anomaly=bool(verdicts.is_anomaly[i]),
+                incident=self._incident(int(handles[i]), state, name, offset, element),
+                state=state,
                 sensitivity=int(verdicts.sensitivity[i]),
                 period=int(verdicts.period[i]),
-                detector=forecast.NAME,
+                detector=pool.layout.detector,
                 status="warming" if warming else "ok",
                 config_hash=self._config.detection_hash,
+                transform="rate" if pool.rows["transform"][slot] else "none",
             )
 
     def count(self, batch: RecordBatch, points: Points, verdicts: Verdicts, consumed: int) -> None:
@@ -179,9 +197,10 @@ class Task:
             tally.dead_letters[reject.reason] += 1
             tally.undecodable[reject.reason] += reject.element is None
         for i in np.flatnonzero(verdicts.is_anomaly).tolist():
-            above = points.value[i] > verdicts.expected_value[i]
+            above = verdicts.value[i] > verdicts.expected_value[i]
             direction = "positive" if above else "negative"
-            tally.anomalies[direction, severity_class(severity(float(verdicts.score[i])))] += 1
+            tally.anomalies[direction, severity_class(float(verdicts.severity[i]))] += 1
+            tally.incidents[direction] += int(verdicts.state[i]) == IncidentState.ONSET
         self.next_offset = int(batch.offsets[-1]) + 1
 
     def take_tally(self) -> Tally:
@@ -212,18 +231,35 @@ class Task:
             state_bytes=self.store.size_bytes,
         )
 
+    def _incident(
+        self, handle: int, state: IncidentState, name: str, offset: int, element: int
+    ) -> str | None:
+        """Return the id of the incident that a point is of, and keep that of an onset."""
+        if state == IncidentState.NONE:
+            return None
+        pool, slot = self.store.at(handle)
+        kept = pool.rows["incident"][slot]
+        if state == IncidentState.ONSET:
+            made = event_id(
+                self._config.detection_hash, name.encode(), self.partition, offset, element
+            )
+            kept[:] = np.frombuffer(bytes.fromhex(made), np.uint8)
+        return str(kept.tobytes().hex())
+
     def _admit(self, series: SeriesId, key: bytes) -> int:
         text = str(series).encode()
         handle = self.store.table.get(text)
         if handle == MISSING:
             settings = self._config.detection_for(series)
-            handle = self.store.admit(series, settings.ring_points)
+            detector = DETECTORS[settings.detector]
+            handle = self.store.admit(series, detector.layout, detector.ring_points(settings))
             if handle == FULL:
                 self._warn_full()
                 self.store.refuse(key)
                 return FULL
             pool, slot = self.store.at(handle)
-            forecast.configure(pool.rows, slot, settings)
+            detector.configure(pool.rows, slot, settings)
+            self._has_counters |= settings.transform == "rate"
         if key != text:
             self.store.table.insert(key, handle)
         return handle
@@ -252,13 +288,17 @@ class Task:
 
     def _override(self, handles: NDArray[np.int64], at: int, settings: DetectionConfig) -> None:
         old = int(handles[at])
-        new = self.store.resize(old, settings.ring_points)
+        detector = DETECTORS[settings.detector]
+        new = self.store.resize(old, detector.ring_points(settings))
         if new != old:
             handles[handles == old] = new
+            (from_pool, from_slot), (pool, slot) = self.store.at(old), self.store.at(new)
+            # What came before in this batch may be of an incident; its event is yet to be made.
+            pool.rows["incident"][slot] = from_pool.rows["incident"][from_slot]
             self._overridden.pop(old, None)
         self._overridden[new] = settings
         pool, slot = self.store.at(new)
-        forecast.configure(pool.rows, slot, settings)
+        detector.configure(pool.rows, slot, settings)
 
     def _detect_span(
         self,
@@ -286,7 +326,15 @@ class Task:
                 outcome,
                 step,
             )
-            found = forecast.run(pool.rows, pool.ring, slot, step, points.value[index], outcome)
+            value = points.value[index]
+            if self._has_counters:
+                rate(pool.rows, slot, points.time_us[index], outcome, step, value)
+                verdicts.outcome[index] = outcome
+                judged = ~np.isnan(value)
+                index, slot, step = index[judged], slot[judged], step[judged]
+                value, outcome = value[judged], outcome[judged]
+            detector = DETECTORS[pool.layout.detector]
+            found = detector.run(pool.rows, pool.ring, slot, step, value, outcome)
             place(found, index, verdicts)
 
 
@@ -294,11 +342,15 @@ def unjudged(n: int, outcome: int) -> Verdicts:
     """Return the verdicts of n points that were not detected on, all with `outcome`."""
     return Verdicts(
         outcome=np.full(n, outcome, np.uint8),
+        value=np.full(n, np.nan),
         expected_value=np.full(n, np.nan),
         upper_margin=np.full(n, np.nan),
         lower_margin=np.full(n, np.nan),
         score=np.full(n, np.nan),
+        severity=np.zeros(n),
         is_anomaly=np.zeros(n, np.bool_),
+        state=np.zeros(n, np.uint8),
+        alert=np.full(n, np.nan),
         sensitivity=np.zeros(n, np.uint8),
         period=np.zeros(n, np.int32),
     )

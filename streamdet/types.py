@@ -168,6 +168,15 @@ class Outcome(IntEnum):
     TOMBSTONE = 5  # a record with a null value
 
 
+class IncidentState(IntEnum):
+    """Where a point stands in an incident of its series; the numbers of `kernels.incident`."""
+
+    NONE = 0
+    ONSET = 1  # the anomaly that it begins with
+    ONGOING = 2
+    RECOVERED = 3  # the point that ends it; no anomaly
+
+
 @dataclass(frozen=True, slots=True)
 class Overrides:
     """Detection parameters that came with a request, for its series from then on. None: unset.
@@ -204,6 +213,7 @@ class StateLayout:
     The row begins with the fields of `kernels.align.HEADER` and fills whole lines of 64 bytes.
     """
 
+    detector: str
     row: np.dtype[np.void]
 
 
@@ -250,14 +260,22 @@ class Verdicts:
 
     outcome: NDArray[np.uint8]
     """Shape (n,): `Outcome`."""
+    value: NDArray[np.float64]
+    """Shape (n,): what was judged: the point's value, or its rate; NaN where there is none."""
     expected_value: NDArray[np.float64]
     upper_margin: NDArray[np.float64]
     lower_margin: NDArray[np.float64]
     """Shape (n,): >= 0, in the unit of the series; margins at marginScale 99."""
     score: NDArray[np.float64]
-    """Shape (n,): about -ln(probability of a point this strange), >= 0."""
+    """Shape (n,): how strange the point is, >= 0, on the scale of its detector."""
+    severity: NDArray[np.float64]
+    """Shape (n,): how bad the anomaly is, 0 to 1; 0 where the point is none."""
     is_anomaly: NDArray[np.bool_]
     """Shape (n,): value outside [expected - lower margin, expected + upper margin]."""
+    state: NDArray[np.uint8]
+    """Shape (n,): `IncidentState`; never NONE of an anomaly."""
+    alert: NDArray[np.float64]
+    """Shape (n,): how much the point looks like the onset of something; NaN as `score` is."""
     sensitivity: NDArray[np.uint8]
     period: NDArray[np.int32]
     """Shape (n,): the settings the point was judged by."""
@@ -279,6 +297,9 @@ class Verdict:
     score: float
     severity: float
     is_anomaly: bool
+    incident: str | None
+    """Id of the event of the incident's onset; None outside of an incident."""
+    state: IncidentState
     sensitivity: int
     period: int
     detector: str
@@ -286,6 +307,8 @@ class Verdict:
     """`ok`, or `warming` while the series has no band yet."""
     config_hash: str
     """Identifies the detection settings; part of the event's id."""
+    transform: str = "none"
+    """What `value` is of the point's: itself (`none`), or its `rate`."""
 
 
 @dataclass(frozen=True, slots=True)

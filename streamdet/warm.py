@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 
 from streamdet.config import Config
+from streamdet.detectors import DETECTORS
 from streamdet.serde.decoder import Decoder
 from streamdet.serde.limits import DecodeLimits
 from streamdet.task import Task
@@ -38,9 +39,16 @@ class _Batch:
 
 
 def warm() -> None:
-    """Send plain points, and points of every form, through decode, route and detect."""
+    """Send plain points, and points of every form, through decode, route and every detector."""
+    for detector in DETECTORS:
+        for transform in ("none", "rate"):
+            detection = {"detector": detector, "transform": transform, "upperBound": 0}
+            _send(Config.model_validate({"detection": detection}))  # `threshold` needs a bound
+
+
+def _send(config: Config) -> None:
     decoder = Decoder(DecodeLimits())
-    task = Task(_Batch.partition, Config())
+    task = Task(_Batch.partition, config)
     batches: list[list[bytes | None]] = [[_PLAIN], [_PLAIN, _APART, _CAREFUL, None]]
     for values in batches:
         batch = _Batch(values)

@@ -102,5 +102,9 @@ def produce(on: MemoryBroker, values: Iterable[bytes | None], partition: int = 0
         on.append(OutgoingRecord(INPUT, key, value, timestamp_ms=START_MS), partition)
 
 
+def anomalies(on: MemoryBroker, isolation: str = "read_committed") -> list[dict]:
+    return [event for event in events(on, isolation) if event["isAnomaly"]]
+
+
 def events(on: MemoryBroker, isolation: str = "read_committed") -> list[dict]:
     return [json.loads(record.value) for record in on.read(ANOMALIES, isolation)]

@@ -250,9 +250,9 @@ def test_demo_passes_its_options_on(monkeypatch):
         return 3
 
     monkeypatch.setattr(streamdet.demo, "run", run)
-    done = streamdet_("demo", "--series", 50, "--seed", 7, "--days", 3, "--plain")
+    done = streamdet_("demo", "--series", 50, "--seed", 7, "--days", 5, "--plain")
     assert done.exit_code == 3
-    assert seen == {"series": 50, "seed": 7, "days": 3.0, "plain": True}
+    assert seen == {"series": 50, "seed": 7, "days": 5.0, "plain": True}
 
 
 def test_version_names_what_streamdet_stands_on():

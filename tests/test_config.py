@@ -139,6 +139,23 @@ class TestRefusals:
             ("detection: {sensitivity: 100}", "sensitivity: must be less than or equal to 99"),
             ("detection: {warmup: 11}", "warmup: must be greater than or equal to 12"),
             ("detection: {maxAnomalyRatio: .nan}", "detection.maxAnomalyRatio: must be"),
+            (
+                "detection: {direction: upward}",
+                "detection.direction: must be 'both', 'up' or 'down'",
+            ),
+            ("detection: {minDeviation: 5}", "detection.minDeviation: must be"),
+            (
+                "detection: {minDeviation: {absolute: -1}}",
+                "absolute: must be greater than or equal",
+            ),
+            ("detection: {minDeviation: {relativ: 1}}", "unknown key; did you mean relative?"),
+            ("detection: {suppressCondition: {minNumber: 33}}", "minNumber: must be less than or"),
+            ("detection: {suppressCondition: {minRatio: 0}}", "minRatio: must be greater than 0"),
+            ("detection: {upperBound: .nan}", "detection.upperBound: must be"),
+            (
+                "detection: {upperBound: 1, lowerBound: 2}",
+                "lowerBound: must not be above upperBound",
+            ),
             ("detection: {granularity: hour}", "detection.granularity: must be 'yearly'"),
             ("rules: [{match: {dimensions: {env: no}}, set: {}}]", "env: must be text; put it in"),
             ("rules: [{match: {}}]", "rules[0].set: is required"),
@@ -167,6 +184,8 @@ class TestRefusals:
                 "rules[0].set.ring_length",
             ),
             ("detection: {imputeMode: fixed}", "detection.imputeMode"),
+            ("detection: {detector: threshold}", "detection.detector"),
+            ("rules: [{match: {}, set: {detector: threshold}}]", "rules[0].set.detector"),
             (
                 "detection: {granularity: weekly, customInterval: 9999}",
                 "detection.customInterval",
@@ -349,8 +368,8 @@ class TestDetection:
         assert found("http_requests", env="prod", region="eu-1", host="a") == (85, 288, 20)
         assert found("http_requests", env="prod") == (50, 24, 20)
         assert found("http_requests", env="dev", region="eu-1") == (50, 24, 20)
-        assert found("HTTP_requests", env="prod", region="eu-1") == (50, 0, 20)
-        assert found("my_http_requests") == (50, 0, 20)
+        assert found("HTTP_requests", env="prod", region="eu-1") == (50, None, 20)
+        assert found("my_http_requests") == (50, None, 20)
 
     def test_what_a_rule_sets_to_the_default_still_wins_over_detection(self, write):
         file = write("detection: {period: 9}\nrules: [{match: {metric: a}, set: {period: 0}}]\n")
@@ -381,7 +400,8 @@ class TestDetection:
         assert detection.interval_us == expected == interval_us(granularity, custom_interval)
 
     def test_the_ring_holds_three_periods_whatever_a_request_brings(self):
-        assert DetectionConfig().ring_points == 64
+        assert DetectionConfig().ring_points == 1440  # the period is to be found
+        assert DetectionConfig(period=0).ring_points == 64
         assert DetectionConfig(period=288).ring_points == 864
         assert DetectionConfig(ring_length=16).ring_points == 16
         assert DetectionConfig(ring_length=16).model_copy(update={"period": 7}).ring_points == 21

@@ -75,6 +75,7 @@ def test_every_count_of_a_tally_arrives_under_its_name():
     made.dead_letters[Reason.VALUE] += 1
     made.undecodable[Reason.DECODE] += 3
     made.anomalies["negative", "high"] += 4
+    made.incidents["negative"] += 2
     metrics.record({FIRST: made})
     assert value(metrics, "streamdet_records_consumed_total", topic="metrics") == 9
     assert value(metrics, "streamdet_consumed_bytes_total", topic="metrics") == 700
@@ -85,6 +86,8 @@ def test_every_count_of_a_tally_arrives_under_its_name():
     assert value(metrics, "streamdet_decode_errors_total", **by_reason) == 3
     anomalies = {"topic": "metrics", "direction": "negative", "severity": "high"}
     assert value(metrics, "streamdet_anomalies_total", **anomalies) == 4
+    assert value(metrics, "streamdet_incidents_total", topic="metrics", direction="negative") == 2
+    assert value(metrics, "streamdet_incidents_total", topic="metrics", direction="positive") == 0
 
 
 def test_what_did_not_occur_is_zero_from_the_first_commit_on():

@@ -1,13 +1,15 @@
-"""`streamdet backtest`: a file of points through the worker's own detection, a verdict a row.
+"""`streamdet backtest`: points of the past through the worker's own detection, a verdict a row.
 
-The file is read as columns (`history`), and nothing runs Python code per point. What a worker
-does after decoding happens by the same code (`verdicts`): route, align, detect.
+A file (`history`) or a window of a topic (`topic`) is read as columns, and nothing runs Python code
+per point. What a worker does after decoding happens by the same code (`verdicts`): route, align,
+detect.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -15,6 +17,7 @@ from rich.progress import Progress
 
 from streamdet.config import Config
 from streamdet.errors import ConfigError
+from streamdet.ports import RecordReader
 
 try:
     import pyarrow as pa
@@ -26,41 +29,118 @@ except ImportError:
         "backtest needs pyarrow, which is not installed: pip install 'streamdet[backtest]'"
     ) from None
 
-from streamdet.backtest.history import ENDINGS, read
+from streamdet.backtest.findings import Findings
+from streamdet.backtest.history import ENDINGS, History, read
+from streamdet.backtest.labels import Labels, read_labels
+from streamdet.backtest.topic import Window, read_topic
 from streamdet.backtest.verdicts import judge, result
 
 _OUT_ENDINGS = (".csv", ".parquet")
 
 
-def run(
-    path: Path, out: Path, config: Config, columns: Mapping[str, str], metric: str | None
-) -> None:
-    """Backtest `path` into `out` with a progress bar, where there is a terminal; say what it found.
+@dataclass(frozen=True)
+class FileInput:
+    """A file of points; see `history.read`."""
 
-    Parameters and errors are those of `read`; `out` ends in ``.csv`` or ``.parquet``.
+    path: Path
+    columns: Mapping[str, str]
+    metric: str | None
+
+    @property
+    def name(self) -> str:
+        """Its name, for the bar."""
+        return self.path.name
+
+    def read(self, config: Config, progress: Progress) -> History:
+        """Return the file's rows."""
+        _check_ending(self.path, ENDINGS)
+        return read(self.path, self.columns, self.metric, config)
+
+
+@dataclass
+class TopicInput:
+    """What a topic held when `reader` was made; see `topic.read_topic`."""
+
+    name: str
+    window: Window
+    reader: RecordReader
+
+    def read(self, config: Config, progress: Progress) -> History:
+        """Return the points of the window; say what else there was."""
+        bar = progress.add_task(f"reading {self.name}", total=self.reader.n_records)
+        history, left_out = read_topic(
+            self.reader, self.name, self.window, config, lambda n: progress.advance(bar, n)
+        )
+        progress.remove_task(bar)
+        if said := str(left_out):
+            progress.console.print(f"left out: {said}", highlight=False, markup=False)
+        return history
+
+
+def run(
+    source: FileInput | TopicInput,
+    out: Path,
+    config: Config,
+    labels: Path | None = None,
+    report: Path | None = None,
+) -> None:
+    """Backtest `source` into `out` with a progress bar, where there is a terminal; sum it up.
+
+    Errors are those of reading; `out` ends in ``.csv`` or ``.parquet``.
+
+    Parameters
+    ----------
+    labels
+        File of known anomalies to judge the verdicts by; see `labels.read_labels`.
+    report
+        Where a page of HTML goes that shows what was found.
     """
-    for file, endings in ((path, ENDINGS), (out, _OUT_ENDINGS)):
-        if file.suffix not in endings:
-            raise ConfigError(f"{file}: must end in one of {', '.join(endings)}")
-    if path.resolve() == out.resolve():
-        raise ConfigError(f"{out}: is the input itself; name another file with --out")
-    if not out.absolute().parent.is_dir():
-        raise ConfigError(f"{out}: cannot be written: no such directory")
+    _check_ending(out, _OUT_ENDINGS)
+    given = [labels, source.path if isinstance(source, FileInput) else None]
+    _check_output(out, "--out", given)
+    if report is not None:
+        _check_ending(report, (".html",))
+        _check_output(report, "--report", given)
+        from streamdet.backtest.report import write_report  # noqa: PLC0415  # it needs plotly
     began_s = time.monotonic()
-    console = Console(stderr=True)
+    console = Console(stderr=True, soft_wrap=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        bar = progress.add_task(path.name, total=None)
-        history = read(path, columns, metric, config)
-        progress.update(bar, total=len(history.value))
+        history = source.read(config, progress)
+        known = _labels(labels, source, history, config) if labels else None
+        bar = progress.add_task(source.name, total=len(history.value))
         table = result(
             history, judge(history, config, on_progress=lambda n: progress.advance(bar, n))
         )
         _write(table, out)
+        found = Findings.of(source.name, history, table, config, known)
+        if report is not None:
+            write_report(report, found)
     elapsed_s = time.monotonic() - began_s
     Console(highlight=False, markup=False, soft_wrap=True).print(
         f"{table.num_rows:,} points of {len(history.keys):,} series in {elapsed_s:.1f} s "
-        f"({table.num_rows / elapsed_s:,.0f} points/s)\n{_summary(table)}\nverdicts in {out}"
+        f"({table.num_rows / elapsed_s:,.0f} points/s)\n{_summary(table)}"
+        + "".join(f"\n{line}" for line in found.lines())
+        + f"\nverdicts in {out}"
+        + (f", report in {report}" if report else "")
     )
+
+
+def _labels(path: Path, source: FileInput | TopicInput, history: History, config: Config) -> Labels:
+    if isinstance(source, FileInput):
+        return read_labels(path, history, source.columns, source.metric, config)
+    return read_labels(path, history, {}, None, config)
+
+
+def _check_ending(path: Path, endings: Sequence[str]) -> None:
+    if path.suffix not in endings:
+        raise ConfigError(f"{path}: must end in one of {', '.join(endings)}")
+
+
+def _check_output(path: Path, option: str, given: Sequence[Path | None]) -> None:
+    if any(path.resolve() == file.resolve() for file in given if file):
+        raise ConfigError(f"{path}: is the input itself; name another file with {option}")
+    if not path.absolute().parent.is_dir():
+        raise ConfigError(f"{path}: cannot be written: no such directory")
 
 
 def _write(table: pa.Table, out: Path) -> None:

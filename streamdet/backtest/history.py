@@ -7,7 +7,7 @@ import csv
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
@@ -26,11 +26,12 @@ from streamdet.kernels.scalars import LAST_US, VALUE_MAX
 from streamdet.serde.instant import parse_instant
 from streamdet.serde.limits import TICKS, DecodeLimits, TimestampUnit
 from streamdet.serde.series import IdentityReader
+from streamdet.types import Overrides
 
 COLUMNS = ("metric", "timestamp", "value")
 VERDICT_COLUMNS = (
     "expectedValue", "lowerBoundary", "upperBoundary", "score", "severity", "isAnomaly",
-    "isPositiveAnomaly", "isNegativeAnomaly", "period", "sensitivity", "status",
+    "isPositiveAnomaly", "isNegativeAnomaly", "alert", "period", "sensitivity", "state", "status",
 )  # fmt: skip
 ENDINGS = (".csv", ".parquet", ".jsonl", ".ndjson")
 _INTEGER = re.compile(r"-?[0-9]{1,20}")
@@ -39,7 +40,7 @@ _INT64_MAX = np.iinfo(np.int64).max
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """A file of n rows, as columns."""
+    """A file, or a window of a topic, of n rows, as columns."""
 
     table: pa.Table
     """metric, dimensions, timestamp and value as they are given back."""
@@ -50,6 +51,11 @@ class History:
     time_us: NDArray[np.int64]
     value: NDArray[np.float64]
     """Shape (n,): NaN where there is none."""
+    partitions: list[NDArray[np.int64]] | None = None
+    """Rows of each partition in the order of its records, which a worker judges apart; None where
+    there are none, and rows are taken by event time."""
+    overrides: dict[int, Overrides] = field(default_factory=dict)
+    """Row -> parameters that hold from this row of its series on."""
 
 
 class _NativePoint(msgspec.Struct, forbid_unknown_fields=True):
@@ -82,7 +88,7 @@ def read(path: Path, columns: Mapping[str, str], metric: str | None, config: Con
         The file cannot be read, a column is missing, or a row holds no point: the message names
         the first.
     """
-    readers = {".csv": _read_csv, ".parquet": _read_parquet}
+    readers = {".csv": read_csv, ".parquet": read_parquet}
     read_table = readers.get(path.suffix, _read_json)
     if read_table is _read_json and (columns or metric):
         raise ConfigError(
@@ -94,16 +100,17 @@ def read(path: Path, columns: Mapping[str, str], metric: str | None, config: Con
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from None
     except pa.ArrowException as error:
-        _refuse_unreadable(path, error)
+        refuse_unreadable(path, error)
     table = _named(path, table, columns, metric)
     unit = config.input.timestamp_unit
-    times_us = _times_us(path, table.column("timestamp"), unit, config.limits.earliest_us)
+    time_us = read_times_us(path, table.column("timestamp"), unit, config.limits.earliest_us)
     value = _values(path, table.column("value"))
-    keys, series = _series(path, table, DecodeLimits.of(config.limits))
-    return History(_as_given_back(table, times_us, value), keys, series, times_us, value)
+    keys, series = read_series(path, table, DecodeLimits.of(config.limits))
+    return History(as_given_back(table, time_us, value), keys, series, time_us, value)
 
 
-def _read_csv(path: Path) -> pa.Table:
+def read_csv(path: Path) -> pa.Table:
+    """Return a CSV's cells as texts; an empty one is null."""
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
         header = next(csv.reader(text), [])
     if not _is_utf8(header):
@@ -118,7 +125,8 @@ def _read_csv(path: Path) -> pa.Table:
     )
 
 
-def _read_parquet(path: Path) -> pa.Table:
+def read_parquet(path: Path) -> pa.Table:
+    """Return a Parquet file as it is."""
     return pq.ParquetFile(path).read()
 
 
@@ -175,7 +183,7 @@ def _named(path: Path, table: pa.Table, columns: Mapping[str, str], metric: str 
     return table.rename_columns(names)
 
 
-def _as_given_back(
+def as_given_back(
     table: pa.Table, time_us: NDArray[np.int64], value: NDArray[np.float64]
 ) -> pa.Table:
     """Return metric, dimensions, timestamp (in the coarsest unit that loses nothing) and value."""
@@ -193,14 +201,14 @@ def _as_given_back(
     )
 
 
-def _times_us(
+def read_times_us(
     path: Path, column: pa.ChunkedArray, unit: TimestampUnit, earliest_us: int
 ) -> NDArray[np.int64]:
     """Return the times of `column`: times (without a zone: UTC), integers in `unit`, or texts."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if column.null_count:
-        _refuse_row(path, _first(pc.is_null(column)), "timestamp is missing")
+        refuse_row(path, _first(pc.is_null(column)), "timestamp is missing")
     if _is_text(column.type):
         with contextlib.suppress(pa.ArrowInvalid):
             column = column.cast(pa.int64())
@@ -222,7 +230,7 @@ def _times_us(
         if bad.any():
             hint = f"; integers are read as {unit} (input.timestamp_unit)"
             typed = pa.types.is_timestamp(column.type)
-            _refuse_row(path, int(bad.argmax()), fault + ("" if typed else hint))
+            refuse_row(path, int(bad.argmax()), fault + ("" if typed else hint))
     return time_us
 
 
@@ -240,7 +248,7 @@ def _text_times_us(path: Path, column: pa.ChunkedArray, unit: TimestampUnit) -> 
                     int(text) * multiplier // divisor if integer else parse_instant(text)
                 )
             except RecordError as error:
-                _refuse_row(path, _first(pc.equal(encoded.indices, code)), error.message)
+                refuse_row(path, _first(pc.equal(encoded.indices, code)), error.message)
         bounded = [min(max(time_us, -LAST_US), LAST_US + 1) for time_us in read_us]
         found: NDArray[np.int64] = np.array(bounded, np.int64)[encoded.indices.to_numpy()]
         return found
@@ -260,12 +268,12 @@ def _values(path: Path, column: pa.ChunkedArray) -> NDArray[np.float64]:
     except pa.ArrowException:
         for row, cell in enumerate(column.to_pylist()):
             if cell is not None and not _is_number(cell):
-                _refuse_row(path, row, "value must be a finite number")
+                refuse_row(path, row, "value must be a finite number")
         raise
     too_large = np.abs(value) > VALUE_MAX  # NaN, a missing value, is not
     if too_large.any():
         reason = f"value must be a finite number of up to {VALUE_MAX:g}"
-        _refuse_row(path, int(too_large.argmax()), reason)
+        refuse_row(path, int(too_large.argmax()), reason)
     return value
 
 
@@ -277,7 +285,7 @@ def _is_number(cell: object) -> bool:
     return not isinstance(cell, bool)
 
 
-def _series(
+def read_series(
     path: Path, table: pa.Table, limits: DecodeLimits
 ) -> tuple[list[bytes], NDArray[np.int64]]:
     """Return the series' identities, and for each row which it is."""
@@ -302,7 +310,7 @@ def _series(
         try:
             key = reader.read(metric, msgspec.json.encode(given)).key
         except RecordError as error:
-            _refuse_row(path, row, error.message)
+            refuse_row(path, row, error.message)
         numbers.append(number.setdefault(key, len(number)))
     return list(number), np.array(numbers, np.int64)[combined]
 
@@ -325,16 +333,21 @@ def _first(bad: pa.ChunkedArray) -> int:
     return int(bad.index(True).as_py())
 
 
-def _refuse_row(path: Path, row: int, fault: str) -> NoReturn:
-    """Raise ConfigError that names the line of `row` (from 0), or its number where none has any."""
+def refuse_row(path: Path, row: int, fault: str) -> NoReturn:
+    """Raise ConfigError that names the place of `row` (from 0)."""
+    raise ConfigError(f"{row_place(path, row)}: {fault}")
+
+
+def row_place(path: Path, row: int) -> str:
+    """Return ``file:line`` of `row` (from 0), or its number where there are no lines."""
     if path.suffix != ".parquet":
         for number, (line, _) in enumerate(_lines(path)):
             if number == row:
-                raise ConfigError(f"{path}:{line}: {fault}")
-    raise ConfigError(f"{path}: row {row + 1}: {fault}")
+                return f"{path}:{line}"
+    return f"{path}: row {row + 1}"
 
 
-def _refuse_unreadable(path: Path, error: pa.ArrowException) -> NoReturn:
+def refuse_unreadable(path: Path, error: pa.ArrowException) -> NoReturn:
     """Raise ConfigError that names the first line that cannot be read, where there are lines."""
     if path.suffix != ".parquet":
         for line, fault in _lines(path):

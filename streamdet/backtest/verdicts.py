@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from streamdet.backtest.history import VERDICT_COLUMNS, History
 from streamdet.config import Config
-from streamdet.detectors import severity
 from streamdet.serde.event import MARGIN_SCALE
 from streamdet.task import Task, place, unjudged
-from streamdet.types import Outcome, Partition, Points, SeriesId, Verdicts
+from streamdet.types import IncidentState, Outcome, Overrides, Partition, Points, SeriesId, Verdicts
 
 _CHUNK_POINTS = 50_000
 _NO_VALUE = 255
@@ -29,8 +28,9 @@ def judge(
 ) -> Verdicts:
     """Return the verdicts of `history`, row by row; outcome 255 where a row has no value.
 
-    Points are played in the order of event time, as a topic would bring many series at once;
-    those of one series stay in the order of the file, so what is late there is late here.
+    Points of a file are played in the order of event time, as a topic would bring many series at
+    once; those of one series stay in the order of the file, so what is late there is late here.
+    Points of a topic are played in the order of their records, partition by partition.
 
     Parameters
     ----------
@@ -44,24 +44,26 @@ def judge(
     buffer = np.frombuffer(b"".join(history.keys), np.uint8)
     size = np.array([len(key) for key in history.keys], np.int32)
     start = np.cumsum(size, dtype=np.int64) - size
-    task = Task(Partition("backtest", 0), config)
-    order = _play_order(history)
-    for begin in range(0, len(order), chunk_points):
-        rows = order[begin : begin + chunk_points]
-        series = history.series[rows]
-        points = Points(
-            record=np.arange(len(rows), dtype=np.int32),
-            element=np.full(len(rows), -1, np.int32),
-            time_us=history.time_us[rows],
-            value=history.value[rows],
-            buffer=buffer,
-            key_start=start[series],
-            key_size=size[series],
-            raw=np.zeros(len(rows), np.bool_),
-        )
-        place(task.detect(points, task.route(points, _never_asked)), rows, verdicts)
-        task.evict()
-        on_progress(len(rows))
+    runs = [_play_order(history)] if history.partitions is None else history.partitions
+    for index, run in enumerate(runs):
+        task = Task(Partition("backtest", index), config)
+        for begin in range(0, len(run), chunk_points):
+            rows = run[begin : begin + chunk_points]
+            series = history.series[rows]
+            points = Points(
+                record=np.arange(len(rows), dtype=np.int32),
+                element=np.full(len(rows), -1, np.int32),
+                time_us=history.time_us[rows],
+                value=history.value[rows],
+                buffer=buffer,
+                key_start=start[series],
+                key_size=size[series],
+                raw=np.zeros(len(rows), np.bool_),
+                overrides=_overrides_at(history, rows),
+            )
+            place(task.detect(points, task.route(points, _never_asked)), rows, verdicts)
+            task.evict()
+            on_progress(len(rows))
     return verdicts
 
 
@@ -74,33 +76,58 @@ def _statuses(verdicts: Verdicts) -> pa.DictionaryArray:
     return pa.DictionaryArray.from_arrays(codes, names)
 
 
+def _states(verdicts: Verdicts) -> pa.DictionaryArray:
+    """Return where each row stands in an incident: `onset`, `ongoing`, `recovered`, or null."""
+    names = [state.name.lower() for state in IncidentState if state]
+    codes = verdicts.state.astype(np.int32) - 1
+    return pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), names)
+
+
 def result(history: History, verdicts: Verdicts) -> pa.Table:
-    """Return the rows of `history` with their verdicts beside them; null where there is none."""
+    """Return the rows of `history` with their verdicts beside them; null where there is none.
+
+    The value of a counter's row is its rate, which is what was judged, as in an event.
+    """
     width = 100 - MARGIN_SCALE  # as in `serde.event.boundaries`
     upper = verdicts.expected_value + width * verdicts.upper_margin
     lower = verdicts.expected_value - width * verdicts.lower_margin
-    above, below = history.value > upper, history.value < lower
+    above, below = verdicts.value > upper, verdicts.value < lower
     anomalous = above | below
-    severities = np.zeros(len(upper))
-    severities[anomalous] = [severity(score) for score in verdicts.score[anomalous].tolist()]
     unjudged = np.isin(verdicts.outcome, (_NO_VALUE, Outcome.DROPPED_SERIES_LIMIT))
     found = {
         "expectedValue": pa.array(verdicts.expected_value, from_pandas=True),
         "lowerBoundary": pa.array(lower, from_pandas=True),
         "upperBoundary": pa.array(upper, from_pandas=True),
         "score": pa.array(verdicts.score, from_pandas=True),
-        "severity": pa.array(severities),
+        "severity": pa.array(verdicts.severity),
         "isAnomaly": pa.array(anomalous),
         "isPositiveAnomaly": pa.array(above),
         "isNegativeAnomaly": pa.array(below),
+        "alert": pa.array(verdicts.alert, from_pandas=True),
         "period": pa.array(verdicts.period, mask=unjudged),
         "sensitivity": pa.array(verdicts.sensitivity, mask=unjudged),
+        "state": _states(verdicts),
         "status": _statuses(verdicts),
     }
     table = history.table
+    rated = (verdicts.outcome == Outcome.OK) & (verdicts.value != history.value)
+    if rated.any():  # `transform: rate`; the first point of a counter has none
+        value = pa.array(np.where(rated, verdicts.value, history.value), from_pandas=True)
+        table = table.set_column(table.column_names.index("value"), "value", value)
     for name in VERDICT_COLUMNS:
         table = table.append_column(name, found[name])
     return table
+
+
+def _overrides_at(history: History, rows: NDArray[np.int64]) -> dict[int, Overrides]:
+    """Return the parameters that came with `rows`, by their place among them."""
+    if not history.overrides:
+        return {}
+    places = np.flatnonzero(np.isin(rows, list(history.overrides)))
+    return {
+        i: history.overrides[row]
+        for i, row in zip(places.tolist(), rows[places].tolist(), strict=True)
+    }
 
 
 def _never_asked(record: int) -> SeriesId:

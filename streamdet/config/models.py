@@ -107,8 +107,10 @@ class OutputConfig(Section):
     dead_letters: TopicName = Field(
         default="streamdet.dead-letters", description="Topic of the records that cannot be used."
     )
-    publish: Literal["anomalies", "all"] = Field(
-        default="anomalies", description="Publish anomalies only, or a verdict for every point."
+    publish: Literal["anomalies", "onsets", "all"] = Field(
+        default="anomalies",
+        description="Every anomaly and each incident's recovery; only each incident's first "
+        "anomaly (onset) and recovery; or a verdict for every point.",
     )
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 DAY_US = 86_400_000_000
 INTERVAL_US = DAY_US // POINTS_PER_DAY
-HISTORY = 0.35
+HISTORY = 0.6
 """Share of the event time that holds no anomaly."""
 
 _ANOMALIES_PER_SERIES = 0.3
@@ -120,7 +120,7 @@ class Fleet:
                 yield OutgoingRecord(topic, None, malformed[index])
 
 
-def make(n_series: int = 200, seed: int = 1, days: float = 14.0, *, end_us: int) -> Fleet:
+def make(n_series: int = 200, seed: int = 1, days: float = 21.0, *, end_us: int) -> Fleet:
     """Make a fleet whose event time ends at the last midnight (UTC) before `end_us`.
 
     Parameters
@@ -130,7 +130,8 @@ def make(n_series: int = 200, seed: int = 1, days: float = 14.0, *, end_us: int)
     seed : int
         Seed of everything random.
     days : float
-        Days of event time, at least 2; seasonal series need some days before the first anomaly.
+        Days of event time, at least 4; a season is known after some days, and what goes against it
+        is told from its noise after two weeks.
     end_us : int
         Microseconds since 1970.
     """

@@ -51,7 +51,7 @@ what next
   README.md                                  the formats, the settings, the metrics"""
 
 
-def run(series: int = 200, seed: int = 1, *, plain: bool = False, days: float = 14.0) -> int:
+def run(series: int = 200, seed: int = 1, *, plain: bool = False, days: float = 21.0) -> int:
     """Show streamdet at work on an embedded broker; return the exit code.
 
     Parameters
@@ -63,7 +63,7 @@ def run(series: int = 200, seed: int = 1, *, plain: bool = False, days: float = 
     plain : bool
         Lines instead of the live view.
     days : float
-        Days of event time, at least 2.
+        Days of event time, at least 4.
 
     Returns
     -------

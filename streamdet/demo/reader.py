@@ -18,6 +18,10 @@ _POLL_TIMEOUT_S = 0.02
 _RECORDS_MAX = 1000
 
 
+class _Event(msgspec.Struct, rename="camel"):
+    is_anomaly: bool
+
+
 class Reader:
     """A subscriber of the anomaly topic and the dead-letter topic.
 
@@ -31,12 +35,13 @@ class Reader:
     def __init__(self, consumer: RecordConsumer, labels: Sequence[Label]) -> None:
         self.board = Scoreboard(labels)
         self.n_dead_letters = 0
+        self._any = msgspec.json.Decoder(_Event)
         self._decoder = msgspec.json.Decoder(Anomaly)
         self._consumer = consumer
         consumer.subscribe([ANOMALY_TOPIC, DEAD_LETTER_TOPIC], self)
 
     def read(self) -> list[Shown]:
-        """Return the anomalies that have arrived."""
+        """Return the anomalies that have arrived; that an incident is over is left out."""
         try:
             batches = self._consumer.poll(_RECORDS_MAX, _POLL_TIMEOUT_S)
         except RetriableError:
@@ -47,8 +52,14 @@ class Reader:
                 self.n_dead_letters += len(batch.values)
                 continue
             for value in batch.values:
+                if not self._any.decode(value or b"").is_anomaly:
+                    continue
                 anomaly = self._decoder.decode(value or b"")
-                new.append(Shown(anomaly, self.board.see(anomaly.series, anomaly.time_us)))
+                new.append(
+                    Shown(
+                        anomaly, self.board.see(anomaly.series, anomaly.time_us, anomaly.incident)
+                    )
+                )
         return new
 
     def on_assigned(self, partitions: Sequence[Partition]) -> None:

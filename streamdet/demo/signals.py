@@ -98,8 +98,6 @@ class Profile:
     """Share of the fleet's series."""
     dimensions: tuple[tuple[str, tuple[str, ...]], ...]
     """Dimensions and their values, the first dimension varying fastest."""
-    seasonal: bool
-    """Whether the demo's rules give it a daily period."""
     kinds: tuple[Kind, ...]
     make: Callable[[Generator, Grid], Signal]
 
@@ -117,9 +115,9 @@ def _ar1(rng: Generator, n: int, phi: float) -> Floats:
 def _heavy_tailed(rng: Generator, n: int) -> Floats:
     """Return Student's t noise (6 degrees of freedom), scaled to standard deviation 1.
 
-    Beyond 6 sigma it is cut: such a point would be an anomaly that has no label.
+    Beyond 5 sigma it is cut: such a point would be an anomaly that has no label.
     """
-    noise: Floats = np.clip(rng.standard_t(6, n) / np.sqrt(1.5), -6, 6)
+    noise: Floats = np.clip(rng.standard_t(6, n) / np.sqrt(1.5), -5, 5)
     return noise
 
 
@@ -214,15 +212,15 @@ _SENSOR = (("sensor", ("intake", "exhaust", "roof")), ("room", ("a", "b", "c", "
 
 _BOTH = (Kind.SPIKE, Kind.DIP)
 PROFILES = (
-    Profile("http_requests", 0.17, _SERVICE, True, (*_BOTH, Kind.LEVEL_SHIFT), _http_requests),
-    Profile("latency_p95", 0.13, _SERVICE, True, (Kind.SPIKE, Kind.LEVEL_SHIFT), _latency_p95),
-    Profile("errors", 0.10, _SERVICE, False, (Kind.SPIKE,), _errors),
-    Profile("cpu_load", 0.12, _HOST, True, (*_BOTH, Kind.LEVEL_SHIFT), _cpu_load),
-    Profile("queue_depth", 0.08, _QUEUE, False, (Kind.SPIKE, Kind.LEVEL_SHIFT), _queue_depth),
-    Profile("orders", 0.08, _SHOP, True, (Kind.MISSING_PEAK,), _orders),
-    Profile("temperature", 0.08, _SENSOR, True, (Kind.FLAT_LINE,), _temperature),
-    Profile("disk_used", 0.07, _HOST, False, (Kind.SPIKE, Kind.LEVEL_SHIFT), _disk_used),
-    Profile("disk_io", 0.05, _HOST, True, (Kind.SPIKE, Kind.MISSING_PEAK), _disk_io),
-    Profile("replicas", 0.05, _SERVICE, False, (Kind.DIP,), _replicas),
-    Profile("cache_hit_ratio", 0.07, _SERVICE, True, (Kind.DIP,), _cache_hit_ratio),
+    Profile("http_requests", 0.17, _SERVICE, (*_BOTH, Kind.LEVEL_SHIFT), _http_requests),
+    Profile("latency_p95", 0.13, _SERVICE, (Kind.SPIKE, Kind.LEVEL_SHIFT), _latency_p95),
+    Profile("errors", 0.10, _SERVICE, (Kind.SPIKE,), _errors),
+    Profile("cpu_load", 0.12, _HOST, (*_BOTH, Kind.LEVEL_SHIFT), _cpu_load),
+    Profile("queue_depth", 0.08, _QUEUE, (Kind.SPIKE, Kind.LEVEL_SHIFT), _queue_depth),
+    Profile("orders", 0.08, _SHOP, (Kind.MISSING_PEAK,), _orders),
+    Profile("temperature", 0.08, _SENSOR, (Kind.FLAT_LINE,), _temperature),
+    Profile("disk_used", 0.07, _HOST, (Kind.SPIKE, Kind.LEVEL_SHIFT), _disk_used),
+    Profile("disk_io", 0.05, _HOST, (Kind.SPIKE, Kind.MISSING_PEAK), _disk_io),
+    Profile("replicas", 0.05, _SERVICE, (Kind.DIP,), _replicas),
+    Profile("cache_hit_ratio", 0.07, _SERVICE, (Kind.DIP,), _cache_hit_ratio),
 )

@@ -21,8 +21,9 @@ _MISSED_SHOWN_MAX = 5
 class Scoreboard:
     """Compares events with labels, as they come in.
 
-    An anomaly is found by at least one event within its label. An event is false when it lies
-    within no label of its series and no label's aftermath (`Label.settled_us`).
+    An anomaly is found by at least one event within its label. What a person is called for is an
+    alert: the first event of an incident. It is false when it lies within no label of its series
+    and no label's aftermath (`Label.settled_us`); what follows in its incident is neither.
     """
 
     def __init__(self, labels: Sequence[Label]) -> None:
@@ -30,20 +31,30 @@ class Scoreboard:
         self.found: set[Label] = set()
         self.n_events = 0
         self.n_false = 0
+        """False alerts."""
+        self._kinds: dict[str, Kind | None] = {}
         self._of_series: dict[SeriesId, list[Label]] = {}
         for label in labels:
             self._of_series.setdefault(label.series, []).append(label)
 
-    def see(self, series: SeriesId, time_us: int) -> Kind | None:
-        """Count one event; return the kind of the anomaly it belongs to, None if it is false."""
+    @property
+    def n_alerts(self) -> int:
+        """Number of incidents."""
+        return len(self._kinds)
+
+    def see(self, series: SeriesId, time_us: int, incident: str) -> Kind | None:
+        """Count one event; return the kind of the anomaly it belongs to, None if to none."""
         self.n_events += 1
+        kind = None
         for label in self._of_series.get(series, ()):
             if label.first_us <= time_us <= label.settled_us:
+                kind = label.kind
                 if time_us <= label.last_us:
                     self.found.add(label)
-                return label.kind
-        self.n_false += 1
-        return None
+        if incident not in self._kinds:
+            self._kinds[incident] = kind
+            self.n_false += kind is None
+        return kind or self._kinds[incident]
 
     def by_kind(self) -> dict[Kind, tuple[int, int]]:
         """Return kind -> (injected, found)."""
@@ -141,7 +152,8 @@ def render(account: Account, board: Scoreboard, timing: Timing) -> RenderableTyp
     )
     n_labels, n_found = len(board.labels), len(board.found)
     rows.add_row("injected anomalies found", f"{n_found} of {n_labels}", _share(n_found, n_labels))
-    rows.add_row("false events", f"{board.n_false:,}", _share(board.n_false, board.n_events))
+    rows.add_row("alerts", f"{board.n_alerts:,}", "one for each incident, however many its events")
+    rows.add_row("false alerts", f"{board.n_false:,}", _share(board.n_false, board.n_alerts))
     rows.add_row(
         "throughput",
         f"{account.records_consumed / max(seconds, 1e-9):,.0f}/s",

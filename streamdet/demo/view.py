@@ -23,7 +23,6 @@ from streamdet.types import SeriesId
 _ROWS = 12
 _WIDE = 110  # columns; below, the band and the kind have no room
 _BAR = 5  # characters
-_SAME_WITHIN_US = 3_600_000_000
 _PLAIN_EVERY_S = 5.0
 _PLAIN_ANOMALIES = 3  # lines between two lines of figures, of different series
 _COLOURS = {"low": "yellow", "medium": "dark_orange", "high": "red"}
@@ -41,6 +40,8 @@ class Anomaly(msgspec.Struct, frozen=True, rename="camel"):
     lower_boundary: float
     is_positive_anomaly: bool
     severity: float
+    incident: str
+    """Id of the event that it began with."""
 
     @property
     def series(self) -> SeriesId:
@@ -136,11 +137,11 @@ class LiveView:
         return Group(_header(progress), _table(self._newest.values(), wide=wide))
 
     def _take(self, shown: Shown) -> None:
-        """Put `shown` on top; one that goes on in its series takes the place of the one before."""
+        """Put `shown` on top, in place of the one before of its series."""
         series = shown.anomaly.series
         count = 1
         if before := self._newest.pop(series, None):
-            if shown.anomaly.time_us - before[0].anomaly.time_us <= _SAME_WITHIN_US:
+            if shown.anomaly.incident == before[0].anomaly.incident:
                 count += before[1]
         elif len(self._newest) == _ROWS:
             del self._newest[next(iter(self._newest))]
@@ -155,7 +156,7 @@ class PlainView:
         self._next_s = 0.0
         self._printed = 0
         self._held_back = 0
-        self._last: SeriesId | None = None
+        self._last = ""  # incident
 
     def __enter__(self) -> Self:
         return self
@@ -171,9 +172,9 @@ class PlainView:
     def show(self, progress: Progress, new: Iterable[Shown]) -> None:
         """Print what is due."""
         for shown in new:
-            if self._printed < _PLAIN_ANOMALIES and shown.anomaly.series != self._last:
+            if self._printed < _PLAIN_ANOMALIES and shown.anomaly.incident != self._last:
                 self._printed += 1
-                self._last = shown.anomaly.series
+                self._last = shown.anomaly.incident
                 self._line(_sentence(shown))
             else:
                 self._held_back += 1

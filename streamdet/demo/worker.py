@@ -14,7 +14,7 @@ from typing import Self
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
-from streamdet.demo.signals import POINTS_PER_DAY, PROFILES
+from streamdet.demo.signals import POINTS_PER_DAY
 from streamdet.errors import FatalError
 from streamdet.metrics import scrape
 
@@ -32,11 +32,6 @@ Counters = Mapping[tuple[str, frozenset[tuple[str, str]]], float]
 
 def config_text(bootstrap: str, port: int) -> str:
     """Return the worker's configuration file."""
-    rules = "\n".join(
-        f"  - match: {{metric: {profile.metric}}}\n    set: {{period: {POINTS_PER_DAY}}}"
-        for profile in PROFILES
-        if profile.seasonal
-    )
     return f"""\
 # Written by `streamdet demo`; `streamdet config schema` describes every field.
 kafka:
@@ -54,12 +49,10 @@ metrics:
 logging:
   format: text
   level: info
-detection:  # a point every five minutes; a day to learn from before the first verdict
+detection:  # a point every five minutes; two days to learn from before the first verdict
   granularity: minutely
   customInterval: 5
-  warmup: {POINTS_PER_DAY}
-rules:  # these repeat from day to day
-{rules}
+  warmup: {2 * POINTS_PER_DAY}
 """
 
 

@@ -1,14 +1,13 @@
-"""Detectors: each declares its state and its parameters, and calls its kernel."""
+"""Detectors: each is a state layout, parameters and a kernel. This is the list of them."""
 
 from __future__ import annotations
 
-import math
+from streamdet.detectors.bounds import THRESHOLD
+from streamdet.detectors.detector import Detector
+from streamdet.detectors.forecast import FORECAST, severity, threshold
+from streamdet.detectors.spectral_residual import SPECTRAL_RESIDUAL
 
+DETECTORS = {each.name: each for each in (FORECAST, SPECTRAL_RESIDUAL, THRESHOLD)}
+"""By the name that `detection.detector` has for it."""
 
-def severity(score: float) -> float:
-    """Return how bad an anomaly with `score` is, 0 to 1: ``1 - exp(-score / 10)``.
-
-    A function of the score alone, so one scale for every series and sensitivity: 0.48 at the
-    default threshold of 6.5, 0.75 at about 14, 0.95 at 30.
-    """
-    return 1.0 - math.exp(-score / 10.0)
+__all__ = ["DETECTORS", "Detector", "severity", "threshold"]

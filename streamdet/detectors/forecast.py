@@ -2,59 +2,54 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
-from numpy.typing import NDArray
 
 from streamdet.config import DetectionConfig
-from streamdet.kernels.forecast import ANEW, ROW, detect
-from streamdet.types import StateLayout, Verdicts
-
-NAME = "forecast"
-LAYOUT = StateLayout(row=ROW)
+from streamdet.detectors.detector import Detector
+from streamdet.kernels.forecast import ROW, detect
+from streamdet.types import StateLayout
 
 
-def configure(rows: NDArray[np.void], slot: int, settings: DetectionConfig) -> None:
-    """Write `settings` into a row; they hold from the next point on.
+def _ring_points(settings: DetectionConfig) -> int:
+    return settings.ring_points
 
-    With another period the series begins anew: what it learnt has another meaning then.
 
-    Parameters
-    ----------
-    rows : ROW[s]
-        Changed in place at `slot`.
-    """
-    row = rows[slot]
-    if row["count"] > 0 and row["period"] != settings.period:
-        row["seasonal"] = ANEW
-    row["interval_us"] = settings.interval_us
-    row["period"] = settings.period
-    row["sensitivity"] = settings.sensitivity
+def _parameters(row: np.void, settings: DetectionConfig) -> None:
+    """With another period the series begins anew: what it learnt has another meaning then."""
+    season = row["season"]
+    given = settings.period is not None
+    if season["given"] != given or (given and season["period"] != settings.period):
+        row["anew"] = 1
+        season["given"] = given
+        season["period"] = settings.period or 0
     row["warmup"] = settings.warmup
 
 
-def run(
-    rows: NDArray[np.void],
-    ring: NDArray[np.float32],
-    slot: NDArray[np.int64],
-    step: NDArray[np.int32],
-    value: NDArray[np.float64],
-    outcome: NDArray[np.uint8],
-) -> Verdicts:
-    """Judge and learn n points of one pool, in order; see `kernels.forecast.detect`."""
-    n = len(slot)
-    expected_value, upper_margin, lower_margin = np.empty(n), np.empty(n), np.empty(n)
-    score, is_anomaly = np.empty(n), np.empty(n, np.bool_)
-    detect(
-        rows, ring, slot, step, value, outcome,
-        expected_value, upper_margin, lower_margin, score, is_anomaly,
-    )  # fmt: skip
-    return Verdicts(
-        outcome=outcome,
-        expected_value=expected_value,
-        upper_margin=upper_margin,
-        lower_margin=lower_margin,
-        score=score,
-        is_anomaly=is_anomaly,
-        sensitivity=rows["sensitivity"][slot],
-        period=rows["period"][slot],
-    )
+def threshold(sensitivity: float) -> float:
+    """Return the score above which a point is an anomaly: ``14 - sensitivity / 10``.
+
+    Ten steps of sensitivity are a factor of e in how rare a point has to be: 6.5 at the default
+    of 75, 4.1 at 99. `kernels.forecast` has the same line, and draws the band from it.
+    """
+    return 14.0 - 0.1 * sensitivity
+
+
+def severity(score: float) -> float:
+    """Return how bad an anomaly with `score` is, 0 to 1: ``1 - exp(-score / 10)``.
+
+    A function of the score alone, so one scale for every series and sensitivity: 0.48 at the
+    default threshold of 6.5, 0.75 at about 14, 0.95 at 30.
+    """
+    return 1.0 - math.exp(-score / 10.0)
+
+
+FORECAST = Detector(
+    layout=StateLayout("forecast", ROW),
+    kernel=detect,
+    ring_points=_ring_points,
+    parameters=_parameters,
+    threshold=threshold,
+    severity=severity,
+)

@@ -10,11 +10,30 @@ import numpy as np
 
 from streamdet.kernels.jit import kernel
 
-HEADER = [("time_us", "<i8"), ("interval_us", "<i8")]
-"""First fields of every detector's row: newest event time, and the grid (0: none known)."""
+HEADER = [
+    ("time_us", "<i8"),  # newest event time
+    ("interval_us", "<i8"),  # of the grid; 0: none known
+    ("stagger", "u1"),  # by the series' name: what is due now and then is not due for all at once
+]
+"""First fields of every detector's row."""
 
 NEVER = np.iinfo(np.int64).min
 """time_us of a series without a point."""
+
+LINE_BYTES = 64
+
+
+def whole_lines(fields):
+    """Return the dtype of a row with `fields`, packed, that fills whole cache lines."""
+    packed = np.dtype(fields)
+    return np.dtype(
+        {
+            "names": [field[0] for field in fields],
+            "formats": [packed.fields[field[0]][0] for field in fields],
+            "itemsize": -(-packed.itemsize // LINE_BYTES) * LINE_BYTES,
+        }
+    )
+
 
 RESTART = 0
 """Value of `step`: the series begins here, whatever its row still holds."""

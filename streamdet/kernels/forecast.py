@@ -1,19 +1,21 @@
 """The detector's kernel: expected value, margins, score and verdict of each point, in one pass.
 
-    expected_t = level + season_t
-    level      : exponentially weighted mean of the cleaned values
-    season_t   : mean over up to three earlier periods of the cleaned value's deviation from the
-                 level that preceded it; 0 without a period
-    recent     : as level, but of the values as they came
+    recent : exponentially weighted mean of the values as they come, some three points long
+    usual  : likewise, of values that fit; expectedValue
+    centre : slow level + season; only where a season is known, see `season`
 
-Level and recent agree until something strange happens. Then it is open whether it will pass (the
-level is right) or stay (recent is right), and until that is known both count as normal: the
-residual is the distance to the nearer of the two, 0 between them. It is judged by the tail model
-(`tail`). So a spike is one event and its end none, and a shift is flagged at its onset, not for
-as long as it lasts.
+Recent and usual agree until something strange happens. Then it is open whether it will pass
+(usual is right) or stay (recent is right), and until that is known both count as normal, and what
+lies between them: the *fast residual* is the distance to the nearer of the two. So a spike is one
+event and its end none, and a shift is flagged at its onset, not for as long as it lasts.
 
-The ring holds deviations rather than values: they stay small, so float32 keeps the noise of a
-series at 1e12, and a level that a shift moved does not come back a period later.
+The *slow residual* is the distance to the centre. It finds what goes astray too slowly for the
+other: a peak that fails to come, a night that is busy. Both are judged by the tail model
+(`tail`), and the larger score is the point's. Where recent values have left what is usual for the
+season, the way back to the centre is normal too.
+
+So the band is the intersection of two intervals that have a value in common, and its inverse is
+exact: a point is an anomaly if and only if it lies outside. A higher sensitivity never flags less.
 """
 
 from __future__ import annotations
@@ -22,193 +24,239 @@ import math
 
 import numpy as np
 
-from streamdet.kernels.align import HEADER, RESTART
-from streamdet.kernels.jit import kernel
+from streamdet.kernels.align import HEADER, RESTART, whole_lines
+from streamdet.kernels.conditions import CONDITIONS, begin_conditions, fits
+from streamdet.kernels.incident import INCIDENT, begin_incidents, conclude
+from streamdet.kernels.jit import inlined, kernel
+from streamdet.kernels.level import level_begin, level_drift, level_learn
+from streamdet.kernels.novelty import NOVELTY, novelty, novelty_begin, novelty_season_begin
+from streamdet.kernels.period import scratch_points
+from streamdet.kernels.prefetch import prefetch_place, prefetch_row
+from streamdet.kernels.rate import RATE
+from streamdet.kernels.season import (
+    NOTHING,
+    OTHER_PERIOD,
+    SEASON,
+    WEEK_BEGINS,
+    close_slot,
+    season_begin,
+    season_now,
+    season_speaks,
+    season_spread,
+)
 from streamdet.kernels.tail import (
     LEARN_FROM,
+    TAIL,
+    tail_begin,
+    tail_expect,
     tail_index,
     tail_learn,
     tail_residual,
     tail_score,
-    tail_start,
     tail_unit,
 )
 
-ROW = np.dtype(
+ROW = whole_lines(
     [
         *HEADER,
-        ("level", "<f8"),
-        ("apart", "<f4"),  # recent - level
-        ("scale", "<f4"),  # mean absolute residual
-        ("quantile", "<f4"),  # ln
-        ("extreme", "<f4"),  # ln
-        ("excess_sum", "<f4"),
-        ("excess_weight", "<f4"),
-        ("count", "<u4"),  # points learnt; counts anew when the season is first known
-        ("period", "<i4"),  # points; 0: none
-        ("position", "<u2"),  # where in the ring the next point goes
-        ("run", "<u2"),  # points in a row that were too strange to be learnt
+        ("recent", "<f8"),
+        ("usual", "<f8"),
+        ("last", "<f8"),  # value
+        ("scale", "<f4"),  # mean absolute distance from recent
+        ("resolution", "<f4"),  # nine in ten steps that are any are larger; 0: none seen
+        ("count", "<u4"),  # points learnt
+        ("run", "<u2"),  # points in a row too far from usual to be learnt
         ("warmup", "<u2"),  # points before the first verdict
-        ("sensitivity", "<u1"),
-        ("seasonal", "<u1"),  # SEASONAL, ANEW or 0
+        ("slow_run", "<i4"),  # points in a row that the slow level does not follow
+        ("season_before", "<f4"),  # usual deviation at the last point; NaN: none
+        ("gain_with", "<f4"),  # how the values move with the season, decaying sums
+        ("gain_of", "<f4"),
+        ("sensitivity", "u1"),
+        ("anew", "u1"),  # the period was changed: the series begins anew with its next point
+        ("fast", TAIL),
+        ("slow", TAIL),
+        ("season", SEASON),
+        ("novelty", NOVELTY),
+        *CONDITIONS,
+        *INCIDENT,
+        *RATE,
     ]
 )
-assert ROW.itemsize == 64, "one cache line"
+assert ROW.itemsize <= 512, "the bound on a series' state, without its ring"
 
-SEASONAL = 1  # the season is known
-ANEW = 2  # the period was changed: the series begins anew with its next point
+_AHEAD = 8  # points that memory is asked for before they are judged; 4 and 16 are no better
 
-CYCLES = 3
-
-_SIGMA_OF_MEAN = 1.2533  # standard deviation over mean absolute value of normal noise
-_SHOCK_SIGMA = 8.0
-_SHOCK_KEEPS_SIGMA = 0.5
-_CLIP_AFTER = 12  # points
-_CLIP_SIGMA = 5.0
-_SCALE_RATE_MIN = 0.0007
-_RATE = 0.5
-_RECENT_STEPS_PER_PERIOD = 8.0
-# While a series is strange its level follows what the ring says, and the ring holds distances from
-# that level a period before: a loop with a delay, which grows without bound above pi / 2.
-_LEVEL_STEPS_PER_PERIOD = 1.0
-_ACCEPT_AFTER = 30  # points
+# The slow residuals of one morning are one observation, not hundreds: so few are learnt, and
+# their score counts less. Their tail is as thin as normal noise has it; a prior worth 200 of them
+# outlasts weeks of other evidence, and with less than this one bad day widens the band.
+_SLOW_PER_PERIOD = 24
+_SLOW_XI_PRIOR = 0.2
+_SLOW_PRIOR_WEIGHT = 70.0
+_SLOW_MEMORY = 2048.0
+_SLOW_CLAMP_AFTER = 100
+_SLOW_WEIGHT = 0.75
+_SLOW_WARM_PERIODS = 7
+_POINTS_OF_SLOTS = 1.0
+_ASTRAY_UNITS = 2.0
+_SLOW_CLIP_UNITS = 2.0
 
 
 @kernel
-def share(steps_per_period, period):
-    """Return the weight of a new value, so that a period has `steps_per_period` times 1 / weight.
-
-    Bounded for the shortest periods, where the quotient would leave (0, 1).
-    """
-    return min(steps_per_period / period, _RATE)
-
-
-@kernel
-def season(row, ring, slot):
-    """Return the usual deviation at this phase: the median of the last three periods'.
-
-    The mean of two or one while there are no more; NaN when none has a value here. A median, so
-    that what was strange in one period is not expected in the next, and what has changed for
-    good is expected after two.
-    """
-    length = ring.shape[1]
-    low = high = math.nan
-    n = 0
-    for cycle in range(1, CYCLES + 1):
-        behind = cycle * row.period
-        if behind > length:
-            break
-        deviation = ring[slot, (row.position + length - behind) % length]
-        if math.isnan(deviation):
-            continue
-        if n == 0:
-            low = high = deviation
-        elif n == 1:
-            low, high = min(low, deviation), max(high, deviation)
-        else:
-            return min(max(low, deviation), high)
-        n += 1
-    return 0.5 * (low + high)
-
-
-@kernel
-def restart(row, ring, slot, value):
+def _begin(row, ring, value):
     """Begin the series with `value`."""
-    row.count = row.position = row.run = row.seasonal = 0
-    row.scale = row.apart = 0.0
-    row.level = value
-    ring[slot, :] = math.nan
+    row.count = row.slow_run = row.anew = 0
+    level_begin(row, value)
+    tail_begin(row.slow, _SLOW_XI_PRIOR, _SLOW_PRIOR_WEIGHT)
+    season_begin(row.season, value, np.int64(row.stagger))
+    novelty_begin(row.novelty, value)
+    begin_conditions(row)
+    ring[:] = math.nan
 
 
 @kernel
-def know_season(row, ring, slot):
-    """Turn the first period's values into deviations from a level that has settled.
-
-    Until now the ring held distances from the first value, and `level` that value. The level is
-    led twice through the period, once to settle and once to be subtracted. What was learnt of
-    residuals without a season is of no use with it and begins anew.
-    """
-    length = ring.shape[1]
-    rate = share(_LEVEL_STEPS_PER_PERIOD, row.period)
-    start = row.position + length - row.period
-    level = 0.0
-    for k in range(2 * row.period):
-        at = (start + k % row.period) % length
-        distance = ring[slot, at]
-        if math.isnan(distance):
-            continue
-        if k >= row.period:
-            ring[slot, at] = distance - level
-        level += max(rate, 1.0 / (k + 1.0)) * (distance - level)
-    row.level += level
-    row.seasonal = SEASONAL
-    row.count = row.run = 0
-    row.apart = row.scale = 0.0
+def _slow_needs(season):
+    """Return how many slow residuals must be learnt before they may call a value strange."""
+    needed = _SLOW_WARM_PERIODS * min(season.period, _SLOW_PER_PERIOD)
+    return needed if needed > LEARN_FROM else np.int64(LEARN_FROM)
 
 
 @kernel
-def skip(row, ring, slot, steps):
-    """Pass over `steps` grid steps without a value: their place in the ring becomes NaN.
+def _close_slot(row, ring, scratch):
+    season = row.season
+    change = close_slot(season, ring, scratch, np.int64(row.stagger))
+    if change == WEEK_BEGINS:
+        # Weekends were no surprise yet, weekdays none any more; slots are smoother than points.
+        mean = _POINTS_OF_SLOTS * season.error_week
+        needed = _slow_needs(season)
+        tail_expect(row.slow, mean, needed, _SLOW_XI_PRIOR, _SLOW_PRIOR_WEIGHT)
+    elif change == OTHER_PERIOD:
+        tail_begin(row.slow, _SLOW_XI_PRIOR, _SLOW_PRIOR_WEIGHT)
+        novelty_season_begin(row.novelty)
+        row.season_before = math.nan
+        row.slow_run = 0
+
+
+@kernel
+def _skip(row, ring, scratch, points):
+    """Pass over grid points without a value, slot by slot.
 
     The level goes the way that the season usually leads it, so the phase is kept.
     """
-    length = ring.shape[1]
-    for _ in range(steps):
-        if row.seasonal == SEASONAL:
-            usual = season(row, ring, slot)
-            if not math.isnan(usual):
-                row.level += share(_LEVEL_STEPS_PER_PERIOD, row.period) * usual
-        ring[slot, row.position] = math.nan
-        row.position = (row.position + 1) % length
+    season = row.season
+    while points > 0:
+        some = min(points, np.int64(season.stride) - season.within)
+        usual = season_now(season)
+        if season.known and not math.isnan(usual):
+            season.level += some * min(1.0 / season.period, 0.5) * usual
+        season.within += some
+        points -= some
+        if season.within == season.stride:
+            _close_slot(row, ring, scratch)
 
 
-@kernel
-def learn(row, ring, slot, value, expected, residual):
-    """Learn one value: level, recent, scale and ring.
+@inlined
+def _learn_slow(row, ring, scratch, value, deviation, residual, unit, floor, xi):
+    """Learn one value: slow level, season and their tail.
 
-    To the level a value more than 8 sigma away is half a sigma away, so a spike leaves no trace
-    in it, and an outage of some minutes little; after `_ACCEPT_AFTER` such values in a row (a
-    period for a seasonal series) the level moves to the newest: a shift that lasts is the new
-    normal.
+    deviation : float       from the centre; NaN: there is none
     """
-    length = ring.shape[1]
-    away = value - expected
-    sigma = _SIGMA_OF_MEAN * row.scale
-    clean = value
-    learning = row.period > 0 and row.seasonal != SEASONAL
-    if row.count >= _CLIP_AFTER and abs(away) > _SHOCK_SIGMA * sigma and not learning:
-        row.run += 1
-        if row.run >= (row.period if row.seasonal == SEASONAL else _ACCEPT_AFTER):
-            row.level += away
-            row.apart = 0.0
-            row.run = 0
-        else:
-            clean = expected + math.copysign(_SHOCK_KEEPS_SIGMA * sigma, away)
+    season = row.season
+    held = value - season.level
+    if season.known:
+        follows = held
+        if not math.isnan(deviation):
+            follows = held - deviation
+            limit = _SLOW_CLIP_UNITS * unit
+            if row.slow.count >= LEARN_FROM and abs(deviation) > limit:
+                row.slow_run += 1
+                if row.slow_run >= season.period:
+                    season.level += deviation
+                    row.slow_run = 0
+                else:
+                    follows += math.copysign(limit, deviation)
+            else:
+                row.slow_run = 0
+                follows = held
+            every = max(season.period // _SLOW_PER_PERIOD, 1)
+            count = np.int64(row.count)
+            if (count + count // season.period) % every == 0:  # another phase each period
+                tail_learn(
+                    row.slow, residual, unit, floor, xi,
+                    _SLOW_XI_PRIOR, _SLOW_PRIOR_WEIGHT, _SLOW_MEMORY, _SLOW_CLAMP_AFTER,
+                )  # fmt: skip
+        season.level += min(1.0 / season.period, 0.5) * follows
+    season.slot_sum += held
+    season.slot_points += 1
+    season.within += 1
+    if season.within == season.stride:
+        _close_slot(row, ring, scratch)
+
+
+@inlined
+def _slow_is_ready(row):
+    return season_speaks(row.season) and np.int64(row.slow.count) >= _slow_needs(row.season)
+
+
+@inlined
+def _judge(row, ring, scratch, value):
+    """Judge and learn one value.
+
+    Returns (expected, upper margin, lower margin, score, alert, settled); the first five NaN
+    before the end of the warm-up.
+    """
+    season = row.season
+    usual_deviation = season_now(season)
+    level_drift(row, value, usual_deviation)
+    # Float64's own steps, and those that the values are measured in.
+    floor = max(4e-15 * max(abs(value), abs(row.usual)), 0.5 * row.resolution, 1e-300)
+    fast_unit, fast_xi = tail_unit(row.fast, floor), tail_index(row.fast)
+    low, high = min(row.recent, row.usual), max(row.recent, row.usual)
+    fast_residual = max(value - high, low - value, 0.0)
+
+    deviation = slow_residual = slow_unit = slow_xi = centre = math.nan
+    speaks = False
+    spread = 0.0
+    if not math.isnan(usual_deviation):
+        centre = season.level + usual_deviation
+        deviation = value - centre
+        slow_unit, slow_xi = tail_unit(row.slow, floor), tail_index(row.slow)
+        # Two weeks differ by noise too; what is left of it is not counted twice.
+        spread = max(season_spread(season) - math.exp(row.slow.quantile), 0.0)
+        slow_residual = max(abs(deviation) - spread, 0.0)
+        speaks = _slow_is_ready(row)
+        astray = spread + _ASTRAY_UNITS * slow_unit
+        if speaks and (low > centre + astray or high < centre - astray):
+            low, high = min(low, centre), max(high, centre)
+
+    threshold = 14.0 - 0.1 * row.sensitivity
+    half = tail_residual(threshold, fast_unit, fast_xi)
+    expected = 1.0 * row.usual
+    settled = fits(row, value, expected, half, half)
+    upper, lower, score, alert = math.nan, math.nan, math.nan, math.nan
+    if row.count >= row.warmup:
+        lowest, highest = low - half, high + half
+        score = tail_score(max(value - high, low - value, 0.0), fast_unit, fast_xi)
+        if speaks:
+            slow_half = spread + tail_residual(threshold / _SLOW_WEIGHT, slow_unit, slow_xi)
+            lowest, highest = max(lowest, centre - slow_half), min(highest, centre + slow_half)
+            score = max(score, _SLOW_WEIGHT * tail_score(slow_residual, slow_unit, slow_xi))
+            if not lowest <= expected <= highest:
+                expected = row.recent if lowest <= row.recent <= highest else centre
+        upper, lower = max(highest - expected, 0.0), max(expected - lowest, 0.0)
+    new = novelty(row.novelty, value, deviation, np.int64(season.period), floor)
+    if row.count >= row.warmup:
+        alert = new
     else:
-        row.run = 0
-    clipped = residual
-    if row.count >= _CLIP_AFTER and row.scale > 0.0:  # a constant so far has yet to learn
-        clipped = min(clipped, _CLIP_SIGMA * sigma)
-    row.scale += max(_SCALE_RATE_MIN, 1.0 / (row.count + 1.0)) * (clipped - row.scale)
-    ring[slot, row.position] = value - row.level
-    row.position = (row.position + 1) % length
-
-    if row.seasonal == SEASONAL:
-        row.apart += share(_RECENT_STEPS_PER_PERIOD, row.period) * (away - row.apart)
-        row.level += share(_LEVEL_STEPS_PER_PERIOD, row.period) * (clean - row.level)
-        return
-    rate = max(_RATE, 1.0 / (row.count + 1.0))
-    recent = row.level + row.apart
-    recent += rate * (value - recent)
-    if row.period == 0:
-        row.level += rate * (clean - row.level)
-    row.apart = recent - row.level
+        expected = math.nan
+    level_learn(row, value, fast_residual, fast_unit, floor, fast_xi)
+    _learn_slow(row, ring, scratch, value, deviation, slow_residual, slow_unit, floor, slow_xi)
+    row.count += 1
+    return expected, upper, lower, score, alert, settled
 
 
-@kernel
 def detect(
     rows, ring, slot, step, value, outcome,
-    expected_value, upper_margin, lower_margin, score, is_anomaly,
+    expected_value, upper_margin, lower_margin, score, is_anomaly, state, alert, period,
 ):  # fmt: skip
     """Judge n points and learn them, in order.
 
@@ -220,69 +268,61 @@ def detect(
     step : int32[n]             grid steps since the previous point of the series, or RESTART
     value : float64[n]          finite
     outcome : uint8[n]          only points with outcome 0 (OK) are judged and learnt
-    expected_value : float64[n] out; NaN while the series warms up: `warmup` points, with a period
-                                until the season is known and a period more; NaN too where no
-                                earlier period has a value, and for points that are not OK
+    expected_value : float64[n] out; NaN for the first `warmup` points of a series, and for points
+                                that are not OK
     upper_margin, lower_margin : float64[n]   out; >= 0; likewise
     score : float64[n]          out; likewise
     is_anomaly : bool[n]        out; value outside [expected - lower, expected + upper]
+    state : uint8[n]            out; of the incident, see `incident`
+    alert : float64[n]          out; onset score, see `novelty`; NaN where the score is
+    period : int32[n]           out; points; 0 where no season is used
+
+    Where a row's options say so (`conditions`), expected value and margins are not those that the
+    series has learnt, and a value beyond a hard bound has them during warm-up too.
 
     Notes
     -----
-    Some 70 ns a point; no allocation. The threshold of the score is 14 - sensitivity / 10: ten
-    steps of sensitivity are a factor of e in how rare a point has to be.
+    Some 100 ns a point. One buffer is allocated a call. The threshold of the score is
+    14 - sensitivity / 10: ten steps of sensitivity are a factor of e in how rare a point has to be.
     """
-    for i in range(len(slot)):
-        expected_value[i] = upper_margin[i] = lower_margin[i] = score[i] = math.nan
+    length = ring.shape[1]
+    scratch = np.empty(length + scratch_points(length), np.float32)
+    _detect(
+        rows, ring, scratch, slot, step, value, outcome,
+        expected_value, upper_margin, lower_margin, score, is_anomaly, state, alert, period,
+    )  # fmt: skip
+
+
+@kernel
+def _detect(
+    rows, ring, scratch, slot, step, value, outcome,
+    expected_value, upper_margin, lower_margin, score, is_anomaly, state, alert, period,
+):  # fmt: skip
+    length = ring.shape[1]
+    n = len(slot)
+    for i in range(n):
+        if i + _AHEAD < n:
+            prefetch_row(rows, slot[i + _AHEAD])
+            soon = slot[i + _AHEAD // 2]
+            prefetch_place(ring, soon, rows[soon].season.position)
+        expected_value[i] = upper_margin[i] = lower_margin[i] = score[i] = alert[i] = math.nan
         is_anomaly[i] = False
+        state[i] = period[i] = 0
         if outcome[i] != 0:
             continue
         at = slot[i]
         row = rows[at]
         x = value[i]
+        if step[i] == RESTART:
+            begin_incidents(row)
         # After a gap longer than the ring nothing is known any more.
-        if step[i] == RESTART or step[i] > ring.shape[1] or row.seasonal == ANEW:
-            restart(row, ring, at, x)
+        if step[i] == RESTART or row.anew or step[i] > length * np.int64(row.season.stride):
+            _begin(row, ring[at], x)
         elif step[i] > 1:
-            skip(row, ring, at, step[i] - 1)
-
-        seasonal = 0.0
-        expected = row.level
-        if row.period > 0:
-            found = season(row, ring, at)
-            if not math.isnan(found):
-                if row.seasonal != SEASONAL:
-                    know_season(row, ring, at)
-                    found = season(row, ring, at)
-                seasonal = found
-                expected = row.level + seasonal
-            elif (
-                row.seasonal == SEASONAL
-            ):  # a gap in every earlier period: known from the next one on
-                ring[at, row.position] = x - row.level
-                row.position = (row.position + 1) % ring.shape[1]
-                continue
-            else:
-                expected = row.level + row.apart
-        other = row.level + row.apart + seasonal
-        low, high = min(expected, other), max(expected, other)
-        residual = max(x - high, low - x, 0.0)
-
-        if row.count <= LEARN_FROM:
-            tail_start(row, row.scale)
-        # The floor keeps a constant series' band as wide as float64 can tell values apart.
-        unit = tail_unit(row, 1e-9 * max(abs(x), abs(expected)) + 1e-300)
-        xi = tail_index(row)
-        if row.count >= max(row.warmup, row.period) and (
-            row.period == 0 or row.seasonal == SEASONAL
-        ):
-            half = tail_residual(14.0 - 0.1 * row.sensitivity, unit, xi)
-            expected_value[i] = expected
-            upper_margin[i] = high - expected + half
-            lower_margin[i] = expected - low + half
-            score[i] = tail_score(residual, unit, xi)
-            is_anomaly[i] = x > expected + upper_margin[i] or x < expected - lower_margin[i]
-        learn(row, ring, at, x, expected, residual)
-        if row.count > LEARN_FROM:
-            tail_learn(row, residual, unit, xi, row.count)
-        row.count += np.uint32(1)
+            _skip(row, ring[at], scratch, np.int64(step[i]) - 1)
+        used = row.season.period if row.season.use != NOTHING else 0
+        expected, upper, lower, points_score, alert[i], settled = _judge(row, ring[at], scratch, x)
+        expected_value[i], upper_margin[i], lower_margin[i], score[i], is_anomaly[i], state[i] = (
+            conclude(row, x, expected, upper, lower, points_score, settled)
+        )
+        period[i] = used

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streamdet.kernels.jit import inlined, kernel
+from streamdet.kernels.jit import allocating, inlined, kernel
 from streamdet.kernels.scalars import NO_TIME, VALUE_MAX, number, timestamp
 
 QUOTE, COMMA, COLON, OPEN, CLOSE = ord('"'), ord(","), ord(":"), ord("{"), ord("}")
@@ -41,7 +41,7 @@ class PointRules(NamedTuple):
     earliest_us: int
 
 
-@kernel
+@allocating
 def parse_points(
     buffer, start, size, named, own_us, latest_us, rules, ok, time_us, value, key, second_key
 ):

@@ -10,10 +10,11 @@ import msgspec
 
 from streamdet.serde.instant import format_instant
 from streamdet.serde.series import remember
-from streamdet.types import OutgoingRecord, SeriesId, Verdict
+from streamdet.types import IncidentState, OutgoingRecord, Partition, SeriesId, Verdict
 
 ANOMALY_TYPE = "io.streamdet.anomaly.v1"
-VERDICT_TYPE = "io.streamdet.verdict.v1"  # a point that is no anomaly, under `publish: all`
+RECOVERY_TYPE = "io.streamdet.recovery.v1"  # the point that ends an incident
+VERDICT_TYPE = "io.streamdet.verdict.v1"  # any other point, under `publish: all`
 
 MARGIN_SCALE = 99
 
@@ -41,11 +42,14 @@ class _Event(msgspec.Struct, rename="camel"):
     is_negative_anomaly: bool
     severity: float
     score: float | None
+    incident: str | None
+    state: str | None
     sensitivity: int
     period: int
     detector: str
     status: str
     source: _Source
+    transform: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class _SeriesTexts(NamedTuple):
@@ -76,7 +80,9 @@ class EventEncoder:
         """Return the event of `verdict` for `topic`, keyed by the series."""
         series = self._series(verdict.series)
         event = self._event(verdict, series)
-        kind = ANOMALY_TYPE if event.is_anomaly else VERDICT_TYPE
+        recovered = verdict.state == IncidentState.RECOVERED
+        other = RECOVERY_TYPE if recovered else VERDICT_TYPE
+        kind = ANOMALY_TYPE if event.is_anomaly else other
         source = f"/streamdet/{verdict.partition.topic}/{verdict.partition.index}"
         headers = (
             ("ce_specversion", b"1.0"),
@@ -95,7 +101,13 @@ class EventEncoder:
         )
         above, below = verdict.value > upper, verdict.value < lower
         return _Event(
-            id=event_id(verdict, series.key),
+            id=event_id(
+                verdict.config_hash,
+                series.key,
+                verdict.partition,
+                verdict.offset,
+                verdict.element,
+            ),
             metric=series.metric,
             dimensions=series.dimensions,
             timestamp=format_instant(verdict.time_us),
@@ -110,6 +122,8 @@ class EventEncoder:
             is_negative_anomaly=below,
             severity=_known(verdict.severity) or 0.0,
             score=_known(verdict.score),
+            incident=verdict.incident,
+            state=verdict.state.name.lower() if verdict.state else None,
             sensitivity=verdict.sensitivity,
             period=verdict.period,
             detector=verdict.detector,
@@ -120,6 +134,7 @@ class EventEncoder:
                 verdict.offset,
                 verdict.element if verdict.element >= 0 else None,
             ),
+            transform=msgspec.UNSET if verdict.transform == "none" else verdict.transform,
         )
 
     def _series(self, series: SeriesId) -> _SeriesTexts:
@@ -134,15 +149,16 @@ class EventEncoder:
         return known
 
 
-def event_id(verdict: Verdict, series_key: bytes) -> str:
+def event_id(
+    config_hash: str, series_key: bytes, partition: Partition, offset: int, element: int
+) -> str:
     """Return the id of the event: the same whenever this input is judged by these settings.
 
     A reader drops what comes twice by it (`at_least_once`, or a replay).
     """
-    place = verdict.partition
-    position = f"{place.topic}\n{place.index}\n{verdict.offset}\n{verdict.element}"
+    position = f"{partition.topic}\n{partition.index}\n{offset}\n{element}"
     # No part can hold a line feed: the series' text has no control characters, topics neither
-    text = b"\n".join((verdict.config_hash.encode(), series_key, position.encode()))
+    text = b"\n".join((config_hash.encode(), series_key, position.encode()))
     return hashlib.sha256(text).hexdigest()[:32]
 
 

@@ -1,11 +1,13 @@
 """The state of one input partition: its series, their rows and rings, all within bounds.
 
-A series is a *slot* in a *pool*; a pool holds the rows and rings of every series with one ring
-length. A *handle* names both: ``pool number << 32 | slot``. The store owns the memory; what a
-row means, only the detector knows (`types.StateLayout`).
+A series is a *slot* in a *pool*; a pool holds the rows and rings of every series of one detector
+and one ring length. A *handle* names both: ``pool number << 32 | slot``. The store owns the
+memory; what a row means, only the detector knows (`types.StateLayout`).
 """
 
 from __future__ import annotations
+
+import zlib
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +17,7 @@ from streamdet.kernels.table import MISSING
 from streamdet.state.table import SeriesTable
 from streamdet.types import SeriesId, StateLayout
 
-RING_LENGTHS = (64, 288, 1440, 8640)
+RING_LENGTHS = (0, 64, 128, 288, 1440, 8640)
 """A few lengths, so that a pool is one array; 8640 is what Azure took in one request."""
 
 FULL = -2
@@ -26,16 +28,17 @@ _SLOTS_START = 64
 
 
 class Pool:
-    """Rows and rings of all series with one ring length.
+    """Rows and rings of all series of one detector and one ring length.
 
     Attributes
     ----------
+    layout : StateLayout
     rows : record[capacity]           aligned to cache lines
     ring : float32[capacity, length]  NaN where nothing was stored
     """
 
     def __init__(self, layout: StateLayout, ring_length: int) -> None:
-        self._layout = layout
+        self.layout = layout
         self.ring_length = ring_length
         self.rows = _aligned_rows(layout.row, _SLOTS_START)
         self.ring = np.full((_SLOTS_START, ring_length), np.nan, np.float32)
@@ -60,6 +63,7 @@ class Pool:
                 self._grow()
         self.rows[slot] = np.zeros((), self.rows.dtype)
         self.rows["time_us"][slot] = NEVER
+        self.rows["stagger"][slot] = zlib.crc32(name.encode()) & 0xFF
         self.ring[slot] = np.nan
         return slot
 
@@ -71,7 +75,7 @@ class Pool:
 
     def _grow(self) -> None:
         capacity = 2 * len(self.rows)
-        rows = _aligned_rows(self._layout.row, capacity)
+        rows = _aligned_rows(self.layout.row, capacity)
         rows[: len(self.rows)] = self.rows
         ring = np.full((capacity, self.ring_length), np.nan, np.float32)
         ring[: len(self.ring)] = self.ring
@@ -83,14 +87,11 @@ class Store:
 
     Parameters
     ----------
-    layout : StateLayout
-        What the detector keeps for a series.
     series_max : int
         Bound on the number of series; `admit` answers FULL beyond it.
     """
 
-    def __init__(self, layout: StateLayout, series_max: int) -> None:
-        self._layout = layout
+    def __init__(self, series_max: int) -> None:
         self._series_max = series_max
         self.table = SeriesTable()
         self.pools: list[Pool] = []
@@ -102,12 +103,15 @@ class Store:
         """Memory held, in bytes."""
         return self.table.size_bytes + sum(pool.size_bytes for pool in self.pools)
 
-    def admit(self, series: SeriesId, ring_points: int) -> int:
-        """Return a handle for a new series with at least `ring_points` of ring; FULL if full."""
+    def admit(self, series: SeriesId, layout: StateLayout, ring_points: int) -> int:
+        """Return a handle for a new series with at least `ring_points` of ring; FULL if full.
+
+        layout : what the series' detector keeps; it stays with the series
+        """
         if self.n_series >= self._series_max:
             return FULL
         text = str(series)
-        handle = self._place(text, ring_points)
+        handle = self._place(text, layout, ring_points)
         self.table.insert(text.encode(), handle)
         self.n_series += 1
         return handle
@@ -129,7 +133,7 @@ class Store:
         pool, slot = self.at(handle)
         if pool.ring_length >= ring_points:
             return handle
-        moved = self._place(self.name(handle), ring_points)
+        moved = self._place(self.name(handle), pool.layout, ring_points)
         pool.give_back(slot)
         self.table.move(handle, moved)
         return moved
@@ -164,12 +168,12 @@ class Store:
             self._n_refused = 0
         return handles
 
-    def _place(self, name: str, ring_points: int) -> int:
+    def _place(self, name: str, layout: StateLayout, ring_points: int) -> int:
         length = next((n for n in RING_LENGTHS if n >= ring_points), RING_LENGTHS[-1])
         for number, pool in enumerate(self.pools):
-            if pool.ring_length == length:
+            if pool.ring_length == length and pool.layout == layout:
                 return (number << 32) | pool.take(name)
-        self.pools.append(Pool(self._layout, length))
+        self.pools.append(Pool(layout, length))
         return ((len(self.pools) - 1) << 32) | self.pools[-1].take(name)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-DEMO = [sys.executable, "-m", "streamdet", "demo", "--plain", "--series", "40", "--days", "3"]
+DEMO = [sys.executable, "-m", "streamdet", "demo", "--plain", "--series", "40", "--days", "4"]
 
 
 def start():
@@ -52,7 +52,7 @@ def test_it_ends_by_itself_with_every_point_accounted_for():
     assert re.search(r"metrics http://127\.0\.0\.1:\d+/metrics", text)
     assert "dead letters 5 5 expected" in text
     assert re.search(r"injected anomalies found \d+ of \d+", text)
-    assert re.search(r"false events \d+", text)
+    assert re.search(r"false alerts \d+", text)
     assert "NOT AS IT SHOULD BE" not in text
     assert not answering(done.stdout)
 

@@ -45,7 +45,7 @@ def test_event_time_ends_at_the_last_midnight_before_the_end(fleet):
     after_last_us = int(fleet.times_us[-1]) + fleets.INTERVAL_US
     assert after_last_us % day_us == 0
     assert 0 <= END_US - after_last_us < day_us
-    assert after_last_us - int(fleet.times_us[0]) == 14 * day_us
+    assert after_last_us - int(fleet.times_us[0]) == 21 * day_us
 
 
 @pytest.mark.parametrize("n_series", [1, 7, 200, 2000])
@@ -61,7 +61,7 @@ def test_about_sixty_anomalies_of_every_kind_are_hidden(fleet):
     assert min(kinds.values()) >= 5
 
 
-@pytest.mark.parametrize("days", [2, 3.5, 14])
+@pytest.mark.parametrize("days", [4, 7.5, 21])
 def test_labels_lie_inside_their_series_after_the_quiet_history(days):
     fleet = fleets.make(days=days, end_us=END_US)
     history_ends_us = fleet.times_us[0] + fleets.HISTORY * days * 24 * HOUR_US

@@ -12,7 +12,7 @@ CPU = SeriesId.of("cpu_load", {"host": "web-1"})
 SPIKE = Label(CPU, Kind.SPIKE, 1_614_646_800_000_000, 1_614_646_800_000_000)
 
 
-def event(timestamp):
+def event(timestamp, **changed):
     body = {
         "id": "0",
         "metric": "cpu_load",
@@ -28,6 +28,8 @@ def event(timestamp):
         "isPositiveAnomaly": True,
         "isNegativeAnomaly": False,
         "severity": 0.9,
+        "incident": timestamp,
+        **changed,
     }
     return OutgoingRecord("anomalies", None, json.dumps(body).encode())
 
@@ -37,6 +39,7 @@ def test_it_reads_events_and_counts_dead_letters():
     reader = Reader(MemoryConsumer(broker, "reader"), [SPIKE])
     broker.append(event("2021-03-02T01:00:00Z"))
     broker.append(event("2021-03-04T01:00:00Z"))
+    broker.append(event("2021-03-05T01:00:00Z", isAnomaly=False, expectedValue=None))
     broker.append(OutgoingRecord("dead-letters", None, b"{"))
     new = reader.read()
     assert [shown.kind for shown in new] == [Kind.SPIKE, None]

@@ -43,41 +43,53 @@ def counted(board):
 
 @pytest.mark.parametrize("time_us", [SPIKE.first_us, SPIKE.first_us + MINUTE_US, SPIKE.last_us])
 def test_one_event_inside_the_label_finds_the_anomaly(board, time_us):
-    assert board.see(CPU, time_us) is Kind.SPIKE
+    assert board.see(CPU, time_us, "a") is Kind.SPIKE
     assert counted(board) == (1, 0, 1)
 
 
 def test_more_events_inside_one_label_find_it_once(board):
     for minutes in (0, 5, 10):
-        board.see(CPU, SPIKE.first_us + minutes * MINUTE_US)
+        board.see(CPU, SPIKE.first_us + minutes * MINUTE_US, "a")
     assert counted(board) == (1, 0, 3)
 
 
 def test_an_event_in_the_hour_after_is_neither_found_nor_false(board):
-    assert board.see(CPU, SPIKE.last_us + HOUR_US) is Kind.SPIKE
+    assert board.see(CPU, SPIKE.last_us + HOUR_US, "a") is Kind.SPIKE
     assert counted(board) == (0, 0, 1)
 
 
 @pytest.mark.parametrize("time_us", [SPIKE.first_us - 1, SPIKE.last_us + HOUR_US + 1])
 def test_an_event_before_or_long_after_the_label_is_false(board, time_us):
-    assert board.see(CPU, time_us) is None
+    assert board.see(CPU, time_us, "a") is None
     assert counted(board) == (0, 1, 1)
 
 
 def test_an_event_in_another_series_is_false(board):
-    assert board.see(ORDERS, SPIKE.first_us) is None
-    assert board.see(SeriesId("elsewhere"), SPIKE.first_us) is None
+    assert board.see(ORDERS, SPIKE.first_us, "a") is None
+    assert board.see(SeriesId("elsewhere"), SPIKE.first_us, "b") is None
     assert counted(board) == (0, 2, 2)
 
 
 def test_the_aftermath_of_a_level_shift_is_six_hours(board):
-    assert board.see(ORDERS, SHIFT.first_us + 6 * HOUR_US) is Kind.LEVEL_SHIFT
-    assert board.see(ORDERS, SHIFT.first_us + 6 * HOUR_US + 1) is None
+    assert board.see(ORDERS, SHIFT.first_us + 6 * HOUR_US, "a") is Kind.LEVEL_SHIFT
+    assert board.see(ORDERS, SHIFT.first_us + 6 * HOUR_US + 1, "b") is None
     assert counted(board) == (0, 1, 2)
 
 
+def test_what_follows_in_an_incident_is_no_alert_of_its_own(board):
+    board.see(CPU, SPIKE.first_us, "a")
+    assert board.see(CPU, SPIKE.last_us + 2 * HOUR_US, "a") is Kind.SPIKE
+    assert (board.n_alerts, board.n_false) == (1, 0)
+
+
+def test_a_false_alert_stays_one_though_its_incident_reaches_an_anomaly(board):
+    assert board.see(CPU, SPIKE.first_us - 1, "a") is None
+    assert board.see(CPU, SPIKE.first_us, "a") is Kind.SPIKE
+    assert (board.n_alerts, board.n_false, board.found) == (1, 1, {SPIKE})
+
+
 def test_found_anomalies_are_counted_by_kind(board):
-    board.see(CPU, SPIKE.first_us)
+    board.see(CPU, SPIKE.first_us, "a")
     assert board.by_kind() == {Kind.SPIKE: (1, 1), Kind.LEVEL_SHIFT: (1, 0)}
 
 
@@ -122,14 +134,15 @@ def rendered(account, board, timing):
 
 def test_the_summary_says_what_was_found_and_missed(board):
     for _ in range(3):
-        board.see(CPU, SPIKE.first_us)
-    board.see(CPU, 0)
+        board.see(CPU, SPIKE.first_us, "a")
+    board.see(CPU, 0, "b")
     timing = Timing(10.0, 15.0, 25.0, 18.5, [(15.0, 0), (25.0, 1005)])
     text = " ".join(rendered(ALL_WELL, board, timing).split())
     assert "points in 1,005 1,000 judged, 5 dead lettered" in text
     assert "dead letters 5 5 expected" in text
     assert "injected anomalies found 1 of 2 50%" in text
-    assert "false events 1 25%" in text
+    assert "alerts 2 one for each incident" in text
+    assert "false alerts 1 50%" in text
     assert "spike 1 1 level shift 1 0" in text
     assert "first anomaly shown 8.5 s" in text
     assert 'level shift orders{shop="books"}' in text

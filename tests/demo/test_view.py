@@ -26,7 +26,7 @@ def progress(elapsed_s=12.0, **changes):
     return Progress(**{**figures, **changes})
 
 
-def shown(host="web-1", time="2026-03-02T01:05:00Z", kind=Kind.SPIKE, up=True, severity=0.8):
+def shown(host="web-1", time="2026-03-02T01:05:00Z", kind=Kind.SPIKE, up=True, number=1):
     anomaly = Anomaly(
         metric="cpu_load",
         dimensions={"host": host},
@@ -36,7 +36,8 @@ def shown(host="web-1", time="2026-03-02T01:05:00Z", kind=Kind.SPIKE, up=True, s
         upper_boundary=52.5,
         lower_boundary=27.5,
         is_positive_anomaly=up,
-        severity=severity,
+        severity=0.8,
+        incident=f"{host}-{number}",
     )
     return Shown(anomaly, kind)
 
@@ -99,7 +100,7 @@ def test_the_newest_stands_on_top_and_twelve_series_stay():
     assert hosts == [f"cpu_load{{web-{i:02}}}" for i in range(19, 7, -1)]
 
 
-def test_points_that_go_on_in_a_series_share_a_line():
+def test_events_of_an_incident_share_a_line():
     text = live_text(
         120,
         [shown(), shown(time="2026-03-02T01:10:00Z")],
@@ -111,8 +112,8 @@ def test_points_that_go_on_in_a_series_share_a_line():
     assert "db-1" in second
 
 
-def test_a_later_anomaly_of_a_series_counts_anew():
-    (line,) = lines_of(live_text(120, [shown(), shown(time="2026-03-03T01:10:00Z")]), "cpu_load")
+def test_another_incident_of_a_series_counts_anew():
+    (line,) = lines_of(live_text(120, [shown(), shown(number=2)]), "cpu_load")
     assert line.split()[-2:] == ["1", "spike"]
 
 

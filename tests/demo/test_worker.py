@@ -9,7 +9,7 @@ from streamdet.errors import FatalError
 from streamdet.types import SeriesId
 
 
-def test_the_configuration_is_valid_and_gives_seasonal_metrics_a_day(tmp_path):
+def test_the_configuration_is_valid_and_leaves_the_season_to_the_detector(tmp_path):
     file = tmp_path / "streamdet.yaml"
     file.write_text(config_text("127.0.0.1:9092", 9108))
     config = load(file)
@@ -17,7 +17,7 @@ def test_the_configuration_is_valid_and_gives_seasonal_metrics_a_day(tmp_path):
     assert config.metrics.port == 9108
     for profile in PROFILES:
         detection = config.detection_for(SeriesId(profile.metric))
-        assert detection.period == (288 if profile.seasonal else 0)
+        assert detection.period is None
         assert detection.interval_us == 300_000_000
 
 

@@ -46,10 +46,9 @@ def detect(config: Config, records: Sequence[Record]) -> Offline:
             consumed = len(points) + len(points.rejects) + points.tombstones
             handles = task.route(points, partial(decoder.identify, batch))
             verdicts = task.detect(points, handles)
-            anomalies = np.flatnonzero(verdicts.is_anomaly).tolist()
             found.events += [
                 encoder.encode(verdict, config.output.anomalies)
-                for verdict in task.select(batch, points, handles, verdicts, anomalies)
+                for verdict in task.select(batch, points, handles, verdicts)
             ]
             found.dead_letters += dead_letters(batch, points.rejects, config.output.dead_letters)
             task.count(batch, points, verdicts, consumed)

@@ -1,4 +1,4 @@
-"""The kernel of the detector `forecast` against its twin, and what a user expects of it."""
+"""The detector `forecast` against its twin, and what a user expects of it."""
 
 from __future__ import annotations
 
@@ -9,151 +9,249 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamdet.kernels.align import NEVER, RESTART
-from streamdet.kernels.forecast import ROW, detect
-from tests import naive
+from streamdet.kernels.align import RESTART
+from streamdet.types import IncidentState
+from tests.forecast_series import Series, judged, noise, onsets, recoveries
+from tests.naive_forecast import Forecast
+
+PERIOD = 24
 
 
-class Bench:
-    """Rows, rings and calls of the kernel for a few series."""
-
-    def __init__(self, n_series=1, ring=64, period=0, sensitivity=75, warmup=12):
-        self.rows = np.zeros(n_series, ROW)
-        self.rows["time_us"] = NEVER
-        self.rows["period"] = period
-        self.rows["sensitivity"] = sensitivity
-        self.rows["warmup"] = warmup
-        self.ring = np.full((n_series, ring), np.nan, np.float32)
-
-    def detect(self, value, slot=None, step=None, outcome=None):
-        n = len(value)
-        slot = np.zeros(n, np.int64) if slot is None else np.asarray(slot, np.int64)
-        if step is None:
-            step = np.ones(n, np.int32)
-            for s in np.unique(slot):
-                if self.rows["count"][s] == 0:
-                    step[np.flatnonzero(slot == s)[0]] = RESTART
-        outcome = np.zeros(n, np.uint8) if outcome is None else outcome
-        out = [np.empty(n) for _ in range(4)] + [np.empty(n, np.bool_)]
-        detect(self.rows, self.ring, slot, step, np.asarray(value, float), outcome, *out)
-        return out
-
-
-def noise(n, seed=0, scale=1.0):
-    return np.random.default_rng(seed).normal(scale=scale, size=n)
-
-
-@pytest.mark.parametrize("period", [0, 3, 24])
-def test_the_kernel_agrees_with_its_twin(period):
-    n = 2000
-    value = noise(n) + 10 * np.sin(np.arange(n) * 2 * np.pi / 24)
-    value[700:740] += 50
-    value[1500] -= 80
+def gaps(n, **steps):
+    """Return the steps of n points; `at_1200=25`: point 1200 comes 25 grid steps on."""
     step = np.ones(n, np.int32)
     step[0] = RESTART
-    step[1200] = 25
-    got = Bench(ring=128, period=period).detect(value, step=step)
-    twin = naive.Forecast(period=period)
-    want = [twin.judge(x, missing=max(0, int(s) - 1)) for x, s in zip(value, step, strict=True)]
-    for k in range(4):
-        np.testing.assert_allclose(got[k], [w[k] for w in want], rtol=1e-4, atol=1e-5)
-    assert got[4].tolist() == [w[4] for w in want]
-    assert got[4].sum() > 0
+    for at, wide in steps.items():
+        step[int(at.removeprefix("at_"))] = wide
+    return step
+
+
+def bell(n, period=PERIOD, seed=0, weekend=0.4, scale=0.3):
+    """A bell of height 10 each period, lower in two periods of seven, and noise."""
+    t = np.arange(n)
+    height = np.where(t // period % 7 >= 5, weekend, 1.0)
+    pattern = 10 * np.exp(-0.5 * ((t % period / period - 0.5) / 0.12) ** 2)
+    return pattern * height + noise(n, seed, scale)
+
+
+def assert_agrees_with_twin(value, step, sensitivity=75, **options):
+    series = Series(sensitivity=sensitivity, **options)
+    series.row["anomaly_share_max"] = 0  # an option of every detector, with a twin of its own
+    got = series.judge(value, step)
+    twin = Forecast(series.pool.ring.shape[1], options.get("period"), sensitivity)
+    want = [twin.judge(float(x), int(s)) for x, s in zip(value, step, strict=True)]
+    unit = 1e-6 * np.ptp(value)
+    for column, ours, absolute in (
+        (got.expected_value, "expected", unit),
+        (got.upper_margin, "upper", unit),
+        (got.lower_margin, "lower", unit),
+        (got.score, "score", 1e-6),
+        (got.alert, "alert", 1e-6),
+    ):
+        of_twin = [getattr(each, ours) for each in want]
+        np.testing.assert_allclose(column, of_twin, rtol=1e-3, atol=absolute, err_msg=ours)
+    assert got.is_anomaly.tolist() == [each.is_anomaly for each in want]
+    assert [IncidentState(s).name.lower() for s in got.state] == [each.state for each in want]
+    assert got.period.tolist() == [each.period for each in want]
+    return got, series.season
+
+
+def test_the_kernel_agrees_with_its_twin_where_there_is_no_season():
+    value = noise(2000) + 10 * np.sin(np.arange(2000) * 2 * np.pi / PERIOD)
+    value[700:740] += 50
+    value[1500] -= 80
+    got, _ = assert_agrees_with_twin(value, gaps(2000, at_1200=25, at_1700=90), period=0)
+    assert got.is_anomaly.any()
+
+
+def test_the_kernel_agrees_with_its_twin_where_the_period_is_given():
+    value = bell(3000)
+    value[1000:1010] += 6
+    value[1800] -= 20
+    value[2000:2300] += 9
+    step = gaps(3000, at_1200=25, at_2500=14, at_2700=90)
+    got, _ = assert_agrees_with_twin(value, step, period=PERIOD)
+    assert got.is_anomaly.any()
+
+
+@pytest.mark.parametrize(
+    ("ring", "period", "n", "stride"), [(64, 24, 6000, 2), (288, 96, 12000, 4), (101, 24, 6000, 2)]
+)
+def test_the_kernel_agrees_with_its_twin_where_the_period_is_found(ring, period, n, stride):
+    value = bell(n, period, seed=1)
+    value[3 * n // 4 :][:10] += 6
+    step = gaps(n, at_4000=20, at_5000=31)
+    got, season = assert_agrees_with_twin(value, step, ring_length=ring)
+    assert season["stride"] == stride
+    assert got.period[-1] == period
+
+
+def test_the_kernel_agrees_with_its_twin_where_the_week_counts_and_another_season_follows():
+    value = np.concatenate([bell(4000, seed=2), bell(4000, 36, seed=3), noise(3000)])
+    got, season = assert_agrees_with_twin(value, gaps(11000), ring_length=288)
+    assert {PERIOD, 36} < set(got.period.tolist())
+    assert season["use"] == 0
+
+
+SPACE = st.floats(-1e3, 1e3) | st.sampled_from([0.0, 1.0, -2.5, 1e6, 1e-9])
 
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.lists(st.floats(-1e30, 1e30) | st.floats(-1e3, 1e3), min_size=1, max_size=200),
+    st.lists(st.tuples(SPACE, st.sampled_from([1] * 20 + [2, 7, 30, 65])), min_size=1, max_size=99),
+    st.sampled_from([None, 0, 1, 2, 5, 12]),
+    st.sampled_from([16, 37, 64]),
     st.integers(0, 99),
-    st.sampled_from([0, 1, 2, 5]),
+    st.integers(0, 99),
+)
+def test_the_kernel_agrees_with_its_twin_on_whatever_comes(points, period, ring, sensitivity, seed):
+    drawn, step = zip(*points, strict=True)
+    value = np.concatenate([bell(150, 5, seed), drawn])
+    assert_agrees_with_twin(
+        value, [RESTART] + [1] * 149 + list(step), sensitivity, period=period, ring_length=ring
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.floats(-1e30, 1e30) | SPACE, min_size=1, max_size=200),
+    st.integers(0, 99),
+    st.sampled_from([None, 0, 1, 2, 5]),
 )
 def test_an_anomaly_is_exactly_a_value_outside_the_band(values, sensitivity, period):
-    bench = Bench(period=period, sensitivity=sensitivity)
-    expected, upper, lower, score, anomaly = bench.detect(values)
-    value = np.asarray(values)
-    known = np.arange(len(value)) >= 12 + period
-    assert np.isnan(expected[~known]).all()
-    assert not anomaly[~known].any()
-    assert np.isfinite(expected[known]).all()
-    for margin in (upper[known], lower[known]):
-        assert (margin >= 0).all()
-        assert np.isfinite(margin).all()
-    assert (score[known] >= 0).all()
-    outside = (value > expected + upper) | (value < expected - lower)
-    assert (outside[known] == anomaly[known]).all()
+    value = np.concatenate([bell(60, 5), values])
+    found = judged(value, sensitivity=sensitivity, period=period, ring_length=64)
+    known = np.arange(len(value)) >= 12
+    assert np.isnan(found.expected_value[~known]).all()
+    for column in (found.expected_value, found.upper_margin, found.lower_margin, found.score):
+        assert np.isfinite(column[known]).all()
+    for column in (found.upper_margin, found.lower_margin, found.score, found.alert):
+        assert (column[known] >= 0).all()
+    above = value > found.expected_value + found.upper_margin
+    below = value < found.expected_value - found.lower_margin
+    assert ((above | below) == found.is_anomaly).all()
 
 
-def test_a_higher_sensitivity_never_flags_less():
-    value = np.concatenate([noise(500), noise(300, 1, 3.0), noise(200, 2) + 8])
-    flags = [Bench(sensitivity=s).detect(value)[4] for s in (0, 25, 50, 75, 99)]
-    for less, more in itertools.pairwise(flags):
-        assert (less <= more).all()
-    assert flags[0].sum() < flags[-1].sum()
-
-
-def test_series_do_not_influence_each_other_and_batches_do_not_matter():
-    values = noise(900).reshape(3, 300)
-    alone = [Bench().detect(v) for v in values]
-    slot = np.tile([0, 1, 2], 300)
-    mixed = values.T.reshape(-1)
-    bench = Bench(3)
-    pieces = [
-        bench.detect(
-            mixed[a:b], slot[a:b], step=np.where(np.arange(a, b) < 3, 0, 1).astype(np.int32)
-        )
-        for a, b in [(0, 7), (7, 8), (8, 500), (500, 900)]
-    ]
-    together = [np.concatenate(column) for column in zip(*pieces, strict=True)]
-    for s in range(3):
-        for k in range(5):
-            np.testing.assert_array_equal(together[k][slot == s], alone[s][k])
-
-
-def test_points_that_are_late_or_doubled_leave_no_trace():
-    value = noise(300)
-    clean = Bench().detect(value)
-    doubled = np.repeat(value, 2)
-    doubled[1::2] = 1e9
-    outcome = np.tile(np.array([0, 2], np.uint8), 300)
-    step = np.ones(600, np.int32)
-    step[0] = RESTART
-    got = Bench().detect(doubled, step=step, outcome=outcome)
-    assert np.isnan(got[0][1::2]).all()
-    assert not got[4][1::2].any()
-    for k in range(5):
-        np.testing.assert_array_equal(got[k][::2], clean[k])
+@pytest.mark.parametrize("period", [0, None])
+def test_a_higher_sensitivity_never_flags_less_from_the_same_state(period):
+    history = bell(1200)
+    series = Series(period=period)
+    series.judge(history)
+    before = series.row.copy(), series.pool.ring.copy()
+    for value in np.linspace(-15, 25, 41):
+        flags = []
+        for sensitivity in (0, 25, 50, 75, 90, 99):
+            series.pool.rows[series.slot], series.pool.ring[:] = before
+            series.row["sensitivity"] = sensitivity
+            flags.append(bool(series.judge([value]).is_anomaly[0]))
+        assert flags == sorted(flags)
 
 
 def test_a_constant_series_flags_its_first_other_value_and_nothing_else():
     value = np.full(500, 7.25)
-    assert not Bench().detect(value)[4].any()
+    assert not judged(value).is_anomaly.any()
     value[400] = 7.26
-    assert np.flatnonzero(Bench().detect(value)[4]).tolist() == [400]
+    assert np.flatnonzero(judged(value).is_anomaly).tolist() == [400]
+
+
+@pytest.mark.parametrize("dip", [0.01, 1.0, 7.25, 1e6])
+def test_after_the_first_dip_of_a_constant_series_the_band_is_of_its_size(dip):
+    value = np.full(2000, 7.25)
+    value[400] -= dip
+    found = judged(value)
+    assert onsets(found) == [400]
+    assert recoveries(found) == [405]
+    for margin in (found.upper_margin[402:], found.lower_margin[402:]):
+        assert (margin < 3 * dip).all()
+
+
+def test_a_series_of_two_values_is_quiet_until_a_third_comes():
+    value = np.random.default_rng(1).integers(0, 2, 3000).astype(float)
+    assert not judged(value).is_anomaly.any()
+    value[2000] = 20
+    assert np.flatnonzero(judged(value).is_anomaly).tolist() == [2000]
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.05, 0.1, 0.3])
+def test_counts_with_many_zeros_are_quiet_until_a_burst(rate):
+    value = np.random.default_rng(1).poisson(rate, 5000).astype(float)
+    assert judged(value).is_anomaly.mean() < 1e-3
+    value[4000] = 30
+    assert judged(value).is_anomaly[4000]
+
+
+def test_a_series_of_low_resolution_is_quiet_until_a_spike():
+    value = np.round(noise(5000, 1, 0.7))
+    assert not judged(value).is_anomaly.any()
+    value[3000] = 9
+    assert np.flatnonzero(judged(value).is_anomaly).tolist() == [3000]
+
+
+@pytest.mark.parametrize("first", [1e6, -1e12])
+def test_a_first_value_that_is_an_outlier_is_forgotten(first):
+    value = noise(1000)
+    value[0] = first
+    value[600] = 12
+    found = judged(value)
+    assert np.flatnonzero(found.is_anomaly).tolist() == [600]
+    assert found.upper_margin[-1] < 20
+
+
+@pytest.mark.parametrize("period", [0, PERIOD])
+@pytest.mark.parametrize(("times", "plus"), [(1e-12, 0), (1e12, 0), (1, 1e6), (-1, 0)])
+def test_unit_and_offset_of_a_series_do_not_matter(times, plus, period):
+    value = bell(2000)
+    value[1100:1105] += 8
+    value[1600] -= 12
+    plain = judged(value, period=period)
+    other = judged(value * times + plus, period=period)
+    assert plain.is_anomaly.any()
+    np.testing.assert_array_equal(other.is_anomaly, plain.is_anomaly)
+    np.testing.assert_array_equal(other.state, plain.state)
 
 
 def test_white_noise_is_quiet_at_the_default_sensitivity():
-    assert Bench().detect(noise(20_000))[4].mean() < 1e-3
+    for seed in range(3):
+        assert judged(noise(20_000, seed)).is_anomaly.mean() < 1e-3
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_a_shift_that_lasts_is_accepted_in_bounded_time(seed):
-    value = noise(2000, seed)
-    value[1000:] += 100
-    flags = Bench().detect(value)[4]
-    assert flags[1000]
-    assert not flags[1000 + 40 :].any()
+@pytest.mark.parametrize("points", [1, 3])
+@pytest.mark.parametrize("height", [40, -1000])
+def test_a_spike_is_one_event_and_its_end_is_none(points, height):
+    value = noise(2000)
+    value[1000 : 1000 + points] += height
+    found = judged(value)
+    assert onsets(found) == [1000]
+    assert recoveries(found)[0] <= 1000 + points + 10
+    assert not found.is_anomaly[1000 + points :].any()
 
 
-def test_a_peak_that_fails_to_come_is_found_when_the_period_is_given():
-    t = np.arange(24 * 20)
-    value = 10 * np.maximum(0, np.sin(2 * np.pi * t / 24)) + noise(len(t), scale=0.3)
-    value[24 * 15 : 24 * 15 + 12] = noise(12, 1, 0.3)
-    flags = Bench(ring=128, period=24).detect(value)[4]
-    assert flags[24 * 15 : 24 * 15 + 12].any()
-    assert not flags[24 * 5 : 24 * 15].any()
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("low", [-30, -1e4])
+def test_an_outage_of_three_hours_is_one_onset_and_one_recovery(seed, low):
+    value = noise(2500, seed)
+    value[1000:1180] = low
+    found = judged(value)
+    assert onsets(found) == [1000]
+    assert len(recoveries(found)) == 1
+    assert 1184 <= recoveries(found)[0] < 1220
 
 
-@pytest.mark.parametrize("period", [0, 1, 3, 7, 12, 20, 24, 48])
+@pytest.mark.parametrize("period", [0, 48])
+@pytest.mark.parametrize("height", [10, -40, 1e6])
+def test_a_shift_that_lasts_is_accepted_after_240_points_or_a_period(period, height):
+    for seed in range(3):
+        value = noise(2500, seed) + (bell(2500, 48, scale=0) if period else 0)
+        value[1000:] += height
+        found = judged(value, period=period)
+        accepted = 1000 + (period or 240) + 10
+        assert found.is_anomaly[1000]
+        assert not found.is_anomaly[accepted:].any()
+        assert max(recoveries(found)) <= accepted
+        assert np.abs(found.expected_value[accepted:] - height).max() < 20
+
+
+@pytest.mark.parametrize("period", [None, 0, 1, 3, 7, 12, 24, 48])
 @pytest.mark.parametrize("seed", range(3))
 def test_the_expected_value_never_runs_away_from_what_was_seen(period, seed):
     rng = np.random.default_rng(seed)
@@ -164,36 +262,27 @@ def test_the_expected_value_never_runs_away_from_what_was_seen(period, seed):
         np.repeat(rng.normal(size=60) * 200, 50) + np.sin(t),
         (rng.random(len(t)) < 0.5) * np.repeat(rng.integers(0, 2, 10) * 1000.0, 300),
     ):
-        expected = Bench(ring=max(64, 3 * period), period=period).detect(value)[0]
+        expected = judged(value, period=period).expected_value
         assert np.nanmax(np.abs(expected)) <= 5 * np.abs(value).max()
 
 
-def test_a_gap_keeps_the_phase():
-    t = np.arange(24 * 12)
-    value = 10 * np.sin(2 * np.pi * t / 24) + noise(len(t), scale=0.3)
-    keep = (t < 24 * 9 + 5) | (t >= 24 * 9 + 18)
-    step = np.ones(keep.sum(), np.int32)
-    step[0] = RESTART
-    step[24 * 9 + 5] = 14
-    flags = Bench(ring=128, period=24).detect(value[keep], step=step)[4]
-    assert not flags[24 * 4 :].any()
+def test_batches_do_not_matter():
+    value = bell(900)
+    whole = judged(value)
+    series = Series()
+    parts = [series.judge(value[a:b]) for a, b in itertools.pairwise([0, 1, 8, 500, 900])]
+    for column in ("expected_value", "upper_margin", "score", "is_anomaly", "alert", "period"):
+        np.testing.assert_array_equal(
+            np.concatenate([getattr(part, column) for part in parts]), getattr(whole, column)
+        )
 
 
-@pytest.mark.parametrize("scale", [1e-12, 1.0, 1e12])
-def test_the_unit_of_a_series_does_not_matter(scale):
-    value = noise(800)
-    value[600] = 30
-    flags = Bench().detect(value * scale)[4]
-    assert flags.tolist() == Bench().detect(value)[4].tolist()
-    assert flags[600]
-
-
-def test_a_series_that_begins_anew_forgets_its_state():
-    value = noise(200)
-    fresh = Bench().detect(value)
-    bench = Bench()
-    bench.detect(noise(500, 3) * 50 + 1000)
-    step = np.ones(200, np.int32)
-    step[0] = RESTART
-    for got, want in zip(bench.detect(value, step=step), fresh, strict=True):
-        np.testing.assert_array_equal(got, want)
+def test_a_gap_longer_than_the_ring_begins_the_series_anew():
+    value = np.concatenate([noise(500, 3) * 50 + 1000, noise(200)])
+    fresh = judged(value[500:], period=0)
+    for wide in (65, 1 << 30):
+        after = judged(value, gaps(700, at_500=wide), period=0)
+        np.testing.assert_array_equal(after.expected_value[500:], fresh.expected_value)
+        np.testing.assert_array_equal(after.score[500:], fresh.score)
+    shorter = judged(value, gaps(700, at_500=64), period=0)
+    assert shorter.is_anomaly[500]

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from streamdet.serde import EventEncoder, boundaries
-from streamdet.types import Partition, SeriesId
-from tests.serde.verdicts import SCHEMA, body, headers, verdict, warming
+from streamdet.types import IncidentState, Partition, SeriesId
+from tests.serde.verdicts import ONSET_ID, OUTSIDE, SCHEMA, body, headers, verdict, warming
 
 ENCODER = EventEncoder()
 
@@ -40,6 +40,8 @@ def test_an_anomaly_says_all_of_it():
         "isNegativeAnomaly": False,
         "severity": 0.75,
         "score": 9.5,
+        "incident": event["id"],
+        "state": "onset",
         "sensitivity": 75,
         "period": 288,
         "detector": "forecast",
@@ -66,9 +68,20 @@ def test_the_headers_are_cloudevents_in_binary_mode():
 
 
 def test_a_normal_point_is_of_another_type():
-    record = encode(verdict(value=20.0, is_anomaly=False, severity=0.0))
+    record = encode(verdict(value=20.0, is_anomaly=False, severity=0.0, **OUTSIDE))
     assert headers(record)["ce_type"] == "io.streamdet.verdict.v1"
     assert body(record)["isAnomaly"] is False
+
+
+def test_a_point_of_an_incident_carries_its_id_and_a_recovery_is_of_a_type_of_its_own():
+    normal = {"value": 20.0, "is_anomaly": False, "severity": 0.0, "offset": 50}
+    for state, kind in (("ONGOING", "verdict"), ("RECOVERED", "recovery")):
+        record = encode(verdict(state=IncidentState[state], **normal))
+        assert headers(record)["ce_type"] == f"io.streamdet.{kind}.v1"
+        assert body(record)["incident"] == ONSET_ID != body(record)["id"]
+        assert body(record)["state"] == state.lower()
+    ongoing = encode(verdict(state=IncidentState.ONGOING))
+    assert headers(ongoing)["ce_type"] == "io.streamdet.anomaly.v1"
 
 
 def test_a_warming_series_has_no_band():
@@ -76,8 +89,14 @@ def test_a_warming_series_has_no_band():
     unknown = [name for name, value in event.items() if value is None]
     assert unknown == [
         "expectedValue", "upperMargin", "lowerMargin", "upperBoundary", "lowerBoundary", "score",
+        "incident", "state",
     ]  # fmt: skip
     assert (event["status"], event["isAnomaly"], event["severity"]) == ("warming", False, 0.0)
+
+
+def test_a_rate_says_that_it_is_one_and_a_value_says_nothing():
+    assert body(encode(verdict(transform="rate")))["transform"] == "rate"
+    assert "transform" not in body(encode(verdict()))
 
 
 def test_a_point_of_an_array_tells_its_place():

@@ -13,10 +13,18 @@ from pathlib import Path
 import pytest
 
 from streamdet.serde import DecodeLimits, Decoder, EventEncoder, dead_letter
-from streamdet.types import OutgoingRecord, Partition, Reason, Record, Reject, SeriesId
+from streamdet.types import (
+    IncidentState,
+    OutgoingRecord,
+    Partition,
+    Reason,
+    Record,
+    Reject,
+    SeriesId,
+)
 from tests.serde.bad_input import CASES
 from tests.serde.records import ListBatch, rows, series_of
-from tests.serde.verdicts import verdict, warming
+from tests.serde.verdicts import OUTSIDE, verdict, warming
 
 FOLDER = Path(__file__).parents[1] / "golden"
 
@@ -25,8 +33,11 @@ def events() -> Iterable[dict]:
     encoder = EventEncoder()
     for made in (
         verdict(),
-        verdict(value=-3.25, score=12.125, severity=1.0),
-        verdict(value=20.0, is_anomaly=False, severity=0.0, element=12),
+        verdict(value=-3.25, score=12.125, severity=1.0, state=IncidentState.ONGOING),
+        verdict(value=20.0, is_anomaly=False, severity=0.0, element=12, **OUTSIDE),
+        verdict(
+            value=20.0, is_anomaly=False, severity=0.0, state=IncidentState.RECOVERED, offset=50
+        ),
         verdict(series=SeriesId("petit déjeuner"), time_us=0, expected_value=1e300, value=1e22),
         verdict(value=0.1 + 0.2, expected_value=1 / 3, upper_margin=0.0, lower_margin=5e-324),
         warming(),

@@ -7,17 +7,19 @@ from pathlib import Path
 
 from jsonschema import Draft202012Validator
 
-from streamdet.types import OutgoingRecord, Partition, SeriesId, Verdict
+from streamdet.types import IncidentState, OutgoingRecord, Partition, SeriesId, Verdict
 
 SCHEMA_PATH = Path(__file__).parents[2] / "docs" / "event.schema.json"
 SCHEMA = json.loads(SCHEMA_PATH.read_text())
 VALIDATOR = Draft202012Validator(SCHEMA)
 
 NAN = float("nan")
+ONSET_ID = "47906312343b09b069fc439d2af6142d"
+OUTSIDE = {"incident": None, "state": IncidentState.NONE}
 
 
 def verdict(**fields: object) -> Verdict:
-    """An anomaly, with `fields` changed."""
+    """The onset of an incident, with `fields` changed."""
     whole: dict[str, object] = {
         "series": SeriesId("http_requests", (("host", "a"), ("region", "eu"))),
         "partition": Partition("metrics", 3),
@@ -31,6 +33,8 @@ def verdict(**fields: object) -> Verdict:
         "score": 9.5,
         "severity": 0.75,
         "is_anomaly": True,
+        "incident": ONSET_ID,
+        "state": IncidentState.ONSET,
         "sensitivity": 75,
         "period": 288,
         "detector": "forecast",
@@ -42,7 +46,7 @@ def verdict(**fields: object) -> Verdict:
 
 def warming(**fields: object) -> Verdict:
     nothing = dict.fromkeys(("expected_value", "upper_margin", "lower_margin", "score"), NAN)
-    rest = {"severity": 0.0, "is_anomaly": False, "status": "warming"}
+    rest = {"severity": 0.0, "is_anomaly": False, "status": "warming", **OUTSIDE}
     return verdict(**{**nothing, **rest, **fields})
 
 

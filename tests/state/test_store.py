@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from streamdet.kernels.align import NEVER
-from streamdet.kernels.forecast import ROW
+from streamdet.kernels.align import HEADER, NEVER, whole_lines
 from streamdet.kernels.table import MISSING
 from streamdet.state.store import FULL, Store
 from streamdet.types import SeriesId, StateLayout
 
-LAYOUT = StateLayout(ROW)
+ROW = whole_lines([*HEADER, ("level", "<f8")])
+LAYOUT = StateLayout("a detector", ROW)
 
 
 def ids(n):
@@ -18,16 +18,16 @@ def ids(n):
 
 
 def test_a_series_beyond_the_bound_is_refused_and_the_others_are_unharmed():
-    store = Store(LAYOUT, series_max=3)
-    handles = [store.admit(s, 64) for s in ids(4)]
+    store = Store(series_max=3)
+    handles = [store.admit(s, LAYOUT, 64) for s in ids(4)]
     assert handles[3] == FULL
     assert [store.name(h) for h in handles[:3]] == [str(s) for s in ids(3)]
     assert store.n_series == 3
 
 
 def test_refused_keys_are_remembered_within_bounds_until_there_is_room():
-    store = Store(LAYOUT, series_max=2)
-    handles = [store.admit(s, 64) for s in ids(2)]
+    store = Store(series_max=2)
+    handles = [store.admit(s, LAYOUT, 64) for s in ids(2)]
     for key in (b"a", b"b", b"c"):
         store.refuse(key)
     assert [store.table.get(key) for key in (b"a", b"b", b"c")] == [FULL, FULL, MISSING]
@@ -38,10 +38,10 @@ def test_refused_keys_are_remembered_within_bounds_until_there_is_room():
 
 
 def test_rows_lie_on_cache_lines_and_keep_their_content_when_the_pool_grows():
-    store = Store(LAYOUT, series_max=10_000)
+    store = Store(series_max=10_000)
     handles = []
     for i, series in enumerate(ids(1000)):
-        handle = store.admit(series, 64)
+        handle = store.admit(series, LAYOUT, 64)
         pool, slot = store.at(handle)
         pool.rows["level"][slot] = i
         pool.ring[slot, 0] = i
@@ -53,16 +53,27 @@ def test_rows_lie_on_cache_lines_and_keep_their_content_when_the_pool_grows():
 
 
 def test_ring_lengths_share_a_few_pools():
-    store = Store(LAYOUT, series_max=100)
-    for points, series in zip([1, 64, 65, 288, 8640], ids(5), strict=True):
-        store.admit(series, points)
+    store = Store(series_max=100)
+    for points, series in zip([1, 64, 129, 288, 8640], ids(5), strict=True):
+        store.admit(series, LAYOUT, points)
     assert [pool.ring_length for pool in store.pools] == [64, 288, 8640]
 
 
+def test_series_of_two_detectors_never_share_a_pool():
+    store = Store(series_max=100)
+    layouts = [LAYOUT, StateLayout("another", ROW), LAYOUT]
+    pools = [
+        store.at(store.admit(s, layout, 64))[0] for s, layout in zip(ids(3), layouts, strict=True)
+    ]
+    assert pools[0] is pools[2]
+    assert pools[0] is not pools[1]
+    assert [pool.layout.detector for pool in pools] == ["a detector", "another", "a detector"]
+
+
 def test_a_longer_ring_moves_the_series_and_every_spelling_of_it_follows():
-    store = Store(LAYOUT, series_max=100)
+    store = Store(series_max=100)
     [series] = ids(1)
-    handle = store.admit(series, 64)
+    handle = store.admit(series, LAYOUT, 64)
     store.table.insert(b"another spelling", handle)
     moved = store.resize(handle, 864)
     assert moved != handle
@@ -74,9 +85,9 @@ def test_a_longer_ring_moves_the_series_and_every_spelling_of_it_follows():
 
 
 def test_idle_series_make_room_and_their_slots_are_clean():
-    store = Store(LAYOUT, series_max=2)
+    store = Store(series_max=2)
     old, young = ids(2)
-    handles = [store.admit(old, 64), store.admit(young, 64)]
+    handles = [store.admit(old, LAYOUT, 64), store.admit(young, LAYOUT, 64)]
     pool, slot = store.at(handles[0])
     pool.rows["time_us"][:2] = [100, 900]
     pool.rows["level"][slot] = 5
@@ -84,7 +95,7 @@ def test_idle_series_make_room_and_their_slots_are_clean():
     assert store.evict(500).tolist() == [handles[0]]
     assert store.table.get(str(old).encode()) == MISSING
     assert store.table.get(str(young).encode()) == handles[1]
-    again = store.admit(SeriesId("new"), 64)
+    again = store.admit(SeriesId("new"), LAYOUT, 64)
     pool, slot = store.at(again)
     assert again == handles[0]
     assert pool.rows["level"][slot] == 0
@@ -93,8 +104,8 @@ def test_idle_series_make_room_and_their_slots_are_clean():
 
 
 def test_the_size_of_the_state_is_counted():
-    store = Store(LAYOUT, series_max=1000)
+    store = Store(series_max=1000)
     empty = store.size_bytes
     for series in ids(1000):
-        store.admit(series, 288)
+        store.admit(series, LAYOUT, 288)
     assert store.size_bytes - empty >= 1000 * (64 + 4 * 288)
