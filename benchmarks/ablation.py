@@ -46,20 +46,17 @@ INGREDIENTS: dict[str, tuple[Change, ...]] = {
     "the whole detector": (),
     "recent values are normal too": ((f"min{_MOST}, max{_MOST}", "row.usual, row.usual"),),
     "the shock guard (usual is recent)": (
-        ("level.py", "if count >= _CLIP_AFTER and abs(away) >", "if count < 0 and abs(away) >"),
+        ("if count >= _CLIP_AFTER and abs(away) >", "if count < 0 and abs(away) >"),
     ),
     "the tail model (a multiple of the mean deviation)": (
-        (
-            _OF_FIRST,
-            _OF_MEAN,
-        ),
+        (_OF_FIRST, _OF_MEAN),
         ("    if residual <= unit:\n", "    if residual <= unit * SCORE_MAX / L0:\n"),
         ("return unit * math.exp(xi * (score - L0))", "return unit * score / L0"),
     ),
     "the slow tail steps (3 in place of 1)": (("\n_STEP = 1.0\n", "\n_STEP = 3.0\n"),),
     "the season": (("    if strength < _STRONG or ", "    if strength < np.inf or "),),
     "going with the season": (
-        ("level.py", "    row.recent += gain * moved\n    row.usual += gain * moved\n", ""),
+        ("    row.recent += gain * moved\n    row.usual += gain * moved\n", ""),
     ),
     "the slow channel": (("speaks = _slow_is_ready(row)", "speaks = False"),),
     "the week": (("season.error_week >= 0.0 and", "season.error_week < -9 and"),),
@@ -81,17 +78,13 @@ def without(changes: tuple[Change, ...], folder: Path) -> None:
     for package in ("streamdet", "benchmarks"):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(root / package, folder / package, ignore=ignored)
+    kernels = sorted((folder / "streamdet" / "kernels").glob("*.py"))
     for old, new in changes:
-        found = {}
-        for file in sorted((folder / "streamdet" / "kernels").glob("*.py")):
-            text = file.read_text()
-            if old in text:
-                found[file] = text
-        times = sum(text.count(old) for text in found.values())
+        times = sum(file.read_text().count(old) for file in kernels)
         if times != 1:
             raise ValueError(f"{old!r} stands {times} times in the kernels, not once")
-        for file, text in found.items():
-            file.write_text(text.replace(old, new))
+        for file in kernels:
+            file.write_text(file.read_text().replace(old, new))
 
 
 def delay_f1(
