@@ -113,3 +113,40 @@ def align(points: list[tuple[int, int]], ttl_us: int = 0) -> list[int]:
             outcomes.append(OK)
             newest[series] = time
     return outcomes
+
+
+@dataclass
+class Grid:
+    """The distance that most points of a series have, found by a majority vote."""
+
+    interval: int = 0
+    spacing: int = 0
+    votes: int = 0
+
+    def steps(self, gap: int) -> int:
+        """Return how many steps a point goes on; 0: the series begins anew."""
+        if self.vote(gap):
+            return 0
+        return max(1, (gap + self.interval // 2) // self.interval) if self.interval else 1
+
+    def vote(self, gap: int) -> bool:
+        if not self.votes:
+            self.spacing, self.votes = gap, 1
+            return False
+        if 8 * abs(gap - self.spacing) > self.spacing:
+            self.votes -= 1
+            return False
+        self.spacing += (gap - self.spacing) // 4
+        self.votes = min(self.votes + 1, 32)
+        before = self.interval
+        if self.votes < 8 or (before and 4 * abs(self.spacing - before) <= before):
+            return False
+        self.interval = self.meant()
+        return before > 0
+
+    def meant(self) -> int:
+        for unit in (86_400_000_000, 3_600_000_000, 60_000_000, 1_000_000, 1_000):
+            whole = (self.spacing + unit // 2) // unit * unit
+            if whole and 50 * abs(whole - self.spacing) <= self.spacing:
+                return whole
+        return self.spacing

@@ -102,7 +102,8 @@ class DetectionConfig(Section):
         "points, 0: none.",
     )
     granularity: Granularity = Field(
-        default="none", description="Unit of the distance between points; none: not known."
+        default="none",
+        description="Unit of the distance between points; none: found in the points.",
     )
     custom_interval: int = Field(
         default=1,

@@ -43,7 +43,10 @@ class Detector:
         """Write `settings` into row `slot` of `rows`; they hold from the next point on."""
         row = rows[slot]
         self.parameters(row, settings)
-        row["interval_us"] = settings.interval_us
+        given = settings.interval_us > 0
+        if given or row["interval_given"]:
+            row["interval_us"], row["spacing_votes"] = settings.interval_us, 0
+        row["interval_given"] = given
         row["sensitivity"] = settings.sensitivity
         if settings.transform == "none":
             row["transform"] = NONE
