@@ -6,10 +6,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamdet.kernels.align import HEADER, NEVER, RESTART, align
+from streamdet.kernels.align import NEVER, RESTART, align
+from streamdet.kernels.threshold import ROW
 from tests import naive
-
-ROW = np.dtype(HEADER)
 
 
 def run(points, ttl_us=0, interval_us=0, rows=None, newest=NEVER):
