@@ -29,7 +29,7 @@ from streamdet.backtest.evaluation import DELAY, Segments, evaluate
 from streamdet.backtest.labels import read_labels
 from streamdet.backtest.verdicts import judge
 from streamdet.config import Config
-from streamdet.detectors import DETECTORS, threshold
+from streamdet.detectors import DETECTORS
 
 Change = tuple[str, str]  # what stands in one of the kernels, what stands there instead
 
@@ -131,7 +131,7 @@ def measure(source: Path, labels: Path) -> dict[str, float]:
     series, label = history.series[order], known.label[order]
     flags = verdicts.is_anomaly[order]
     score = np.nan_to_num(verdicts.score[order], nan=-np.inf, posinf=np.inf)
-    met = evaluate(series, label, flags, score, len(history.keys), threshold)
+    met = evaluate(series, label, flags, score, len(history.keys), detector.threshold)
     return {
         "delay F1, best threshold": delay_f1(series, label, score),
         "delay F1": delay_f1(series, label, flags.astype(np.float64) - (~flags)),

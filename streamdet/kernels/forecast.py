@@ -39,6 +39,7 @@ from streamdet.kernels.season import (
     SEASON,
     WEEK_BEGINS,
     close_slot,
+    level_rate,
     season_begin,
     season_now,
     season_speaks,
@@ -96,7 +97,6 @@ _SLOW_MEMORY = 2048.0
 _SLOW_CLAMP_AFTER = 100
 _SLOW_WEIGHT = 0.75
 _SLOW_WARM_PERIODS = 7
-_POINTS_OF_SLOTS = 1.0
 _ASTRAY_UNITS = 2.0
 _SLOW_CLIP_UNITS = 2.0
 
@@ -125,9 +125,8 @@ def _close_slot(row, ring, scratch):
     season = row.season
     change = close_slot(season, ring, scratch, np.int64(row.stagger))
     if change == WEEK_BEGINS:
-        # Weekends were no surprise yet, weekdays none any more; slots are smoother than points.
-        mean = _POINTS_OF_SLOTS * season.error_week
-        needed = _slow_needs(season)
+        # What the weekends taught the tail holds no more.
+        mean, needed = np.float64(season.error_week), _slow_needs(season)
         tail_expect(row.slow, mean, needed, _SLOW_XI_PRIOR, _SLOW_PRIOR_WEIGHT)
     elif change == OTHER_PERIOD:
         tail_begin(row.slow, _SLOW_XI_PRIOR, _SLOW_PRIOR_WEIGHT)
@@ -147,7 +146,7 @@ def _skip(row, ring, scratch, points):
         some = min(points, np.int64(season.stride) - season.within)
         usual = season_now(season)
         if season.known and not math.isnan(usual):
-            season.level += some * min(1.0 / season.period, 0.5) * usual
+            season.level += some * level_rate(season.period) * usual
         season.within += some
         points -= some
         if season.within == season.stride:
@@ -165,9 +164,9 @@ def _learn_slow(row, ring, scratch, value, deviation, residual, unit, floor, xi)
     if season.known:
         follows = held
         if not math.isnan(deviation):
-            follows = held - deviation
             limit = _SLOW_CLIP_UNITS * unit
             if row.slow.count >= LEARN_FROM and abs(deviation) > limit:
+                follows -= deviation
                 row.slow_run += 1
                 if row.slow_run >= season.period:
                     season.level += deviation
@@ -176,7 +175,6 @@ def _learn_slow(row, ring, scratch, value, deviation, residual, unit, floor, xi)
                     follows += math.copysign(limit, deviation)
             else:
                 row.slow_run = 0
-                follows = held
             every = max(season.period // _SLOW_PER_PERIOD, 1)
             count = np.int64(row.count)
             if (count + count // season.period) % every == 0:  # another phase each period
@@ -184,7 +182,7 @@ def _learn_slow(row, ring, scratch, value, deviation, residual, unit, floor, xi)
                     row.slow, residual, unit, floor, xi,
                     _SLOW_XI_PRIOR, _SLOW_PRIOR_WEIGHT, _SLOW_MEMORY, _SLOW_CLAMP_AFTER,
                 )  # fmt: skip
-        season.level += min(1.0 / season.period, 0.5) * follows
+        season.level += level_rate(season.period) * follows
     season.slot_sum += held
     season.slot_points += 1
     season.within += 1
@@ -233,7 +231,11 @@ def _judge(row, ring, scratch, value):
     expected = 1.0 * row.usual
     settled = fits(row, value, expected, half, half)
     upper, lower, score, alert = math.nan, math.nan, math.nan, math.nan
-    if row.count >= row.warmup:
+    new = novelty(row.novelty, value, deviation, np.int64(season.period), floor)
+    if row.count < row.warmup:
+        expected = math.nan
+    else:
+        alert = new
         lowest, highest = low - half, high + half
         score = tail_score(max(value - high, low - value, 0.0), fast_unit, fast_xi)
         if speaks:
@@ -243,11 +245,6 @@ def _judge(row, ring, scratch, value):
             if not lowest <= expected <= highest:
                 expected = row.recent if lowest <= row.recent <= highest else centre
         upper, lower = max(highest - expected, 0.0), max(expected - lowest, 0.0)
-    new = novelty(row.novelty, value, deviation, np.int64(season.period), floor)
-    if row.count >= row.warmup:
-        alert = new
-    else:
-        expected = math.nan
     level_learn(row, value, fast_residual, fast_unit, floor, fast_xi)
     _learn_slow(row, ring, scratch, value, deviation, slow_residual, slow_unit, floor, slow_xi)
     row.count += 1

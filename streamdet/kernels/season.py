@@ -96,6 +96,15 @@ def season_begin(season, level, stagger):
 
 
 @kernel
+def level_rate(period):
+    """Return the weight of a new value in a slow level with the memory of one period.
+
+    Bounded for the shortest; much faster is unstable, since the ring holds distances from it.
+    """
+    return min(1.0 / period, 0.5)
+
+
+@kernel
 def season_now(season):
     """Return the usual deviation from the level at the next point; NaN: none is known or used."""
     if season.use == NOTHING:
@@ -226,7 +235,7 @@ def _lead(values, n, period):
 
     It is led through the first period to settle. Returns the level after the last.
     """
-    rate = min(1.0 / period, 0.5)
+    rate = level_rate(period)
     level = 0.0
     for k in range(-min(period, n), n):
         held = np.float64(values[k + period if k < 0 else k])

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamdet.detectors import severity
+from streamdet.detectors.forecast import severity
 from streamdet.kernels.jit import kernel
 from streamdet.kernels.tail import (
     L0,
