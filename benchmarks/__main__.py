@@ -18,11 +18,12 @@ from benchmarks import detect
 from benchmarks.data import N_POINTS, N_SERIES, fill
 from streamdet.kafka.mock import MockBroker
 
-CONTENDERS = ("bare", "exactly_once", "at_least_once")
+CONTENDERS = ("bare", "exactly_once", "at_least_once", "unaligned")
 NAMES = {
     "bare": "bare consume(1000) and drop",
     "exactly_once": "streamdet, whole path, exactly_once",
     "at_least_once": "streamdet, whole path, at_least_once",
+    "unaligned": "likewise exactly_once, without align",
 }
 
 
@@ -53,6 +54,8 @@ def main() -> None:
         ratio = statistics.median(a / b for a, b in zip(found, rates["bare"], strict=True))
         spread = f"{min(found):,.0f} to {max(found):,.0f}"
         print(f"| {NAMES[name]} | {statistics.median(found):,.0f} ({spread}) | {ratio:.2f} |")
+    costs = [b / a - 1 for a, b in zip(rates["exactly_once"], rates["unaligned"], strict=True)]
+    print(f"\nalign costs {statistics.median(costs):.1%} of the time without it, median")
     print("\nthe kernels", end=", ", flush=True)
     detect.report(rounds)
 

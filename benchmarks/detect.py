@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from streamdet.config import DetectionConfig
 from streamdet.detectors import DETECTORS, Detector
-from streamdet.kernels.align import HEADER, RESTART, whole_lines
+from streamdet.kernels.header import HEADER, JUDGE, RESTART, whole_lines
 from streamdet.kernels.jit import kernel
 from streamdet.state.store import Pool
 from streamdet.types import StateLayout
@@ -40,13 +40,13 @@ Batch = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float64], NDArray
 
 @kernel
 def ring_only(
-    rows, ring, slot, step, value, outcome,
+    rows, ring, slot, step, value, use,
     expected_value, upper_margin, lower_margin, score, is_anomaly, state, alert, period,
 ) -> None:  # fmt: skip
     """Write each value to its series' ring, and nothing else: what a detector cannot do without."""
     length = ring.shape[1]
     for i in range(len(slot)):
-        if outcome[i] != 0:
+        if use[i] != JUDGE:
             continue
         row = rows[slot[i]]
         if step[i] == RESTART:

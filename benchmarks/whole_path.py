@@ -1,6 +1,6 @@
 """One run of one contender over all records, in a process of its own; prints points a second.
 
-python -m benchmarks.whole_path bare|exactly_once|at_least_once BOOTSTRAP
+python -m benchmarks.whole_path bare|exactly_once|at_least_once|unaligned BOOTSTRAP
 """
 
 from __future__ import annotations
@@ -8,15 +8,22 @@ from __future__ import annotations
 import sys
 import time
 import uuid
+from collections.abc import Iterator
 
+import numpy as np
 from confluent_kafka import Consumer
 
 from benchmarks.data import N_POINTS, TOPICS
 from streamdet.app import build
 from streamdet.clock import SystemClock
 from streamdet.config import Config
+from streamdet.event_time import EventTime
 from streamdet.kafka.consumer import KafkaConsumer
 from streamdet.kafka.producer import KafkaProducer
+from streamdet.kernels.align import Arrivals
+from streamdet.kernels.header import NEVER, RESTART
+from streamdet.kernels.release import Columns
+from streamdet.state.store import Pool
 from streamdet.warm import warm
 
 _GIVE_UP_S = 300.0
@@ -74,7 +81,37 @@ def whole_path(bootstrap: str, delivery: str) -> float:
     return done / took_s
 
 
+def _as_they_come(
+    self: EventTime, pool: Pool, arrivals: Arrivals, outcome: np.ndarray
+) -> Iterator[Columns]:
+    """Release the points as they are, a step each: all that detection needs of `align`."""
+    n = len(arrivals.slot)
+    times = pool.header["time_us"]
+    step = np.where(times[arrivals.slot] == NEVER, RESTART, 1).astype(np.int32)
+    times[arrivals.slot] = arrivals.time_us
+    outcome[:] = 0
+    yield Columns(
+        arrivals.slot,
+        np.zeros(n, np.uint8),
+        arrivals.time_us,
+        arrivals.value,
+        step,
+        arrivals.offset,
+        arrivals.element,
+        np.zeros(n, np.bool_),
+        0,
+    )
+
+
+def _now(self: EventTime, time_us: np.ndarray, record_us: np.ndarray) -> tuple[np.ndarray, ...]:
+    nothing = np.empty((0, len(time_us)), np.int64)
+    return time_us, nothing, nothing
+
+
 if __name__ == "__main__":
     contender, address = sys.argv[1:]
+    if contender == "unaligned":
+        EventTime.align, EventTime.observe = _as_they_come, _now  # type: ignore[method-assign]
+        contender = "exactly_once"
     rate = bare(address) if contender == "bare" else whole_path(address, contender)
     print(rate)

@@ -2,34 +2,44 @@
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import logging
 import signal
 import time
 import uuid
+from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
 from threading import Event
 from types import FrameType
 
-from streamdet import __version__
+from streamdet import __version__, dlq
 from streamdet.clock import Clock, SystemClock
 from streamdet.config import Config
+from streamdet.doctor import Finding
+from streamdet.doctor import examine as examine_with
+from streamdet.errors import ConfigError
 from streamdet.kafka.consumer import KafkaConsumer
+from streamdet.kafka.inspection import Inspection
+from streamdet.kafka.partitioner import PARTITIONERS, partition_of
 from streamdet.kafka.producer import KafkaProducer
 from streamdet.kafka.reader import KafkaReader
 from streamdet.kafka.topics import Topics, TopicSpec
 from streamdet.metrics import CONTENT_TYPE
 from streamdet.pipeline import Pipeline
 from streamdet.ports import RecordConsumer, RecordProducer, RecordReader
+from streamdet.rekey import Copier, Plan, Sample, Tally, take_sample
 from streamdet.serde.decoder import Decoder
 from streamdet.serde.event import EventEncoder
 from streamdet.serde.limits import DecodeLimits
-from streamdet.types import WorkerStatus
+from streamdet.transfer import Transfer
+from streamdet.types import Partition, Record, WorkerStatus
 from streamdet.warm import warm
 from streamdet.web.server import Page, WebServer, text_page
 
 log = logging.getLogger(__name__)
 
+_KEY_AND_HEADERS_BYTES = 2**20
 _ALIVE_WITHIN_S = 60.0
 """A loop that has not turned for this long, and for longer than two commits may take, is dead."""
 
@@ -52,8 +62,7 @@ def run(config: Config) -> int:
     _stop_on_signals(stop, config.shutdown_timeout.total_seconds())
     log.info("streamdet %s starts, detection settings %s", __version__, config.detection_hash)
     inputs = [topic.name for topic in config.input.topics]
-    outputs = [config.output.anomalies, config.output.dead_letters]
-    Topics(_options(config, "consumer")).check(inputs, outputs)
+    Topics(_options(config, "consumer")).check(inputs, list(config.output_topics))
 
     began_s = time.monotonic()
     warm()  # before joining the group: compiling may take longer than a member may be silent
@@ -86,9 +95,9 @@ def build(
 
 
 def create_topics(config: Config, partitions: int, replication: int, *, dry_run: bool) -> list[str]:
-    """Make the input topics (not patterns) and both output topics; return a line about each."""
+    """Make the input topics (not patterns) and the output topics; return a line about each."""
     names = [topic.name for topic in config.input.topics if not topic.is_pattern]
-    names += [config.output.anomalies, config.output.dead_letters]
+    names += config.output_topics
     specs = [TopicSpec(name, partitions, replication) for name in names]
     return Topics(_options(config, "consumer")).create(specs, dry_run=dry_run)
 
@@ -104,6 +113,182 @@ def open_reader(config: Config, topic: str, since_ms: int | None) -> RecordReade
     since_ms : leave out the records before the first whose own time is as late; None: none.
     """
     return KafkaReader(_options(config, "consumer"), config.kafka.group_id, topic, since_ms)
+
+
+def examine(config: Config, timeout_s: float) -> Iterator[Finding]:
+    """Yield what `streamdet doctor` finds; nothing is changed, no group joined.
+
+    Raises
+    ------
+    ConfigError
+        A librdkafka option is unknown, or a file that is named cannot be read.
+    """
+    options = {"log_level": "0", **_options(config, "consumer")}
+
+    def open_sample(
+        topic: str, spans: Mapping[int, tuple[int, int]], silence_max_s: float
+    ) -> RecordReader:
+        group = config.kafka.group_id
+        return KafkaReader(options, group, topic, spans=spans, silence_max_s=silence_max_s)
+
+    yield from examine_with(config, Inspection(options), open_sample, timeout_s)
+
+
+def rekey(config: Config, plan: Plan, *, until_end: bool) -> Tally:
+    """Copy records under their new keys until a signal, or the topic's present end; count them.
+
+    A signal ends it as `run` does.
+
+    Raises
+    ------
+    ConfigError
+        The plan cannot be, or a topic, right or option is missing or wrong.
+    FatalError, Fenced
+        The brokers cannot be reached or refuse us.
+    """
+    _check_rekey(config, plan)
+    config = _for_transfer(config, plan.group(config))
+    stop = Event()
+    _stop_on_signals(stop, config.shutdown_timeout.total_seconds())
+    ends = None
+    options = _consumer_options(config)
+    if until_end:
+        with contextlib.closing(open_reader(config, plan.source, None)) as reader:
+            ends = reader.ends
+        options["auto.offset.reset"] = "earliest"  # all that there is, whatever the workers do
+    group = config.kafka.group_id
+    copying = Transfer(
+        plan.source,
+        Copier(plan, config).copy,
+        Tally,
+        config,
+        consumer=KafkaConsumer(options, group, tells_ends=until_end),
+        producer=_producer(config),
+        clock=SystemClock(),
+        ends=ends,
+    )
+    log.info("copying %s to %s as group %s", plan.source, plan.target, group)
+    done = copying.run(stop)
+    faulthandler.cancel_dump_traceback_later()
+    log.info("left the group, everything committed")
+    return done
+
+
+def sample_rekey(config: Config, plan: Plan) -> tuple[Sample, Callable[[bytes], int] | None]:
+    """Return what the first records would become, and the function that tells a key's partition.
+
+    The function is None where the operator has chosen another partitioner. Errors are `rekey`'s.
+    """
+    partitions = _check_rekey(config, plan)[plan.target]
+    with contextlib.closing(open_reader(config, plan.source, None)) as reader:
+        sample = take_sample(reader, Copier(plan, config))
+    if _options(config, "producer").get("partitioner", PARTITIONERS[0]) not in PARTITIONERS:
+        return sample, None
+    return sample, lambda key: partition_of(key, partitions)
+
+
+def _check_rekey(config: Config, plan: Plan) -> Mapping[str, int]:
+    """Return the number of partitions of each topic."""
+    plan.check(config)
+    topics = Topics(_options(config, "consumer"))
+    return topics.check([plan.source], [plan.target, config.output.dead_letters])
+
+
+def list_dead_letters(config: Config, topic: str, selection: dlq.Selection) -> dlq.Listing:
+    """Return what `topic` holds now of `selection`, counted."""
+    with contextlib.closing(open_reader(config, topic, selection.since_ms)) as reader:
+        return dlq.take_listing(reader, selection)
+
+
+def read_record(config: Config, place: Partition, offset: int) -> Record:
+    """Return one record, for `streamdet dlq show`.
+
+    Raises
+    ------
+    ConfigError
+        There is no record.
+    """
+    with contextlib.closing(open_reader(config, place.topic, None)) as reader:
+        end = reader.ends.get(place, 0)
+    if offset < end:
+        options, spans = _options(config, "consumer"), {place.index: (offset, offset + 1)}
+        one = KafkaReader(options, config.kafka.group_id, place.topic, spans=spans)
+        with contextlib.closing(one):
+            for batch in one.batches(1):
+                return batch.record(0)
+    raise ConfigError(
+        f"no record at {place.index}:{offset} of {place.topic}: it was deleted, is not yet "
+        "written, or is the mark of a transaction; streamdet dlq list names places"
+    )
+
+
+def replay_dead_letters(
+    config: Config, plan: dlq.Plan, *, dry_run: bool
+) -> dict[dlq.Stream, dlq.Tally]:
+    """Send what the plan's topic holds now, and no replay has passed, back; count it by stream.
+
+    A signal ends it as `run` does; the next replay goes on. Errors are `rekey`'s.
+
+    dry_run : write and commit nothing, count what would be sent.
+    """
+    plan.check(config)
+    topics = Topics(_options(config, "consumer"))
+    topics.check([plan.topic], [])
+    with contextlib.closing(open_reader(config, plan.topic, None)) as reader:
+        ends = reader.ends
+
+        def committed(group: str) -> Mapping[Partition, int]:
+            asking = KafkaConsumer(_options(config, "consumer"), group)
+            with contextlib.closing(asking):
+                return asking.committed(list(ends))
+
+        stock = dlq.take_stock(reader, plan, config.kafka.group_id, committed)
+    plan.check_streams(config, stock)
+    partitions = topics.check([], sorted({plan.target_of(stream) for stream in stock}))
+    if dry_run:
+        return stock
+    stop = Event()
+    _stop_on_signals(stop, config.shutdown_timeout.total_seconds())
+    done = {}
+    for stream in stock:
+        if not stop.is_set():
+            replayer = dlq.Replayer(plan, stream, partitions[plan.target_of(stream)])
+            group = stream.group(config.kafka.group_id)
+            log.info("sending %s from %s as group %s", *stream, group)
+            settings = _for_transfer(config, group)
+            done[stream] = _resend(settings, plan.topic, replayer, ends, stop)
+    faulthandler.cancel_dump_traceback_later()
+    return done
+
+
+def _resend(
+    config: Config,
+    topic: str,
+    replayer: dlq.Replayer,
+    ends: Mapping[Partition, int],
+    stop: Event,
+) -> dlq.Tally:
+    options = {**_consumer_options(config), "auto.offset.reset": "earliest"}
+    return Transfer(
+        topic,
+        replayer.make,
+        dlq.Tally,
+        config,
+        consumer=KafkaConsumer(options, config.kafka.group_id, tells_ends=True),
+        producer=_producer(config),
+        clock=SystemClock(),
+        ends=ends,
+    ).run(stop)
+
+
+def _for_transfer(config: Config, group: str) -> Config:
+    """Return `config` with a group, and so a transactional id, of its own."""
+    kafka = config.kafka
+    # What a worker may read, this producer must be able to write; its default is a little less.
+    room = str(config.limits.max_record_bytes + _KEY_AND_HEADERS_BYTES)
+    producer_options = {"message.max.bytes": room, **kafka.options, **kafka.producer_options}
+    changes = {"group_id": group, "producer_options": producer_options}
+    return config.model_copy(update={"kafka": kafka.model_copy(update=changes)})
 
 
 def _options(config: Config, client: str) -> dict[str, str]:

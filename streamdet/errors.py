@@ -6,12 +6,15 @@
     ├── RetriableError       the same call again, within the deadline
     ├── TransactionAborted   discard state, go back to the committed offsets, go on
     ├── Fenced               another worker has our place: discard everything, exit 1 or rejoin
+    ├── StateCorrupt         drop this record of state, restore from what is sound
     └── FatalError           exit 1: nothing in this process can mend it
 
 Wrong use by ourselves is an `assert` and never caught.
 """
 
 from __future__ import annotations
+
+from enum import StrEnum
 
 from streamdet.types import Reason
 
@@ -59,6 +62,33 @@ class Fenced(StreamdetError):
 
     Operator action: give every worker its own `kafka.instance_id`, or let the other one run.
     """
+
+
+class Damage(StrEnum):
+    """What is wrong with a record of state. A closed set: it labels a metric."""
+
+    TORN = "torn"  # it ends too early
+    FOREIGN = "foreign"  # not a state record
+    CHECKSUM = "checksum"
+    VERSION = "version"  # of the format: newer than this streamdet
+    TOO_LARGE = "too_large"  # declares more bytes than are taken
+    LAYOUT = "layout"  # of rows that this streamdet does not have
+    INCONSISTENT = "inconsistent"  # what it says cannot be, or belongs to another key
+
+
+class StateCorrupt(StreamdetError):
+    """A record of the state topic cannot be used: it is dropped, what is sound is restored.
+
+    Operator action: none of one; of many, look at `damage`. `version` and `layout` come with a
+    change of streamdet's version, `foreign` with a topic that something else writes to, the others
+    with a broken disk.
+    """
+
+    def __init__(self, damage: Damage, message: str, differs: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.damage = damage
+        self.differs = differs
+        """Of damage LAYOUT: each field that is another one here, in words."""
 
 
 class FatalError(StreamdetError):

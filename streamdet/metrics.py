@@ -64,6 +64,35 @@ class Tally:
         self.anomalies: Multiset[tuple[str, str]] = Multiset()
         self.incidents: Multiset[str] = Multiset()
         self.evicted = 0
+        self.future = 0
+        self.grid_changes = 0
+        self.released_early = 0
+        self.imputed = 0
+        self.absences = 0
+        self.returns = 0
+
+
+_BY_TOPIC = (
+    ("records", "records_consumed", "Records read."),
+    ("size_bytes", "consumed_bytes", "Bytes of record values."),
+    (
+        "points",
+        "points_consumed",
+        "Points found in the records; a record without a readable point counts as one.",
+    ),
+    ("evicted", "series_evicted", "Series let go: idle for limits.series_ttl."),
+    ("future", "future_points", "Points too far ahead of the others to move the watermark."),
+    ("grid_changes", "grid_changes", "Series whose granularity was learnt anew."),
+    (
+        "released_early",
+        "released_early",
+        "Points released before their time: limits.max_pending_points was reached.",
+    ),
+    ("imputed", "imputed", "Missing values filled in."),
+    ("absences", "absences", "Series that went silent."),
+    ("returns", "returns", "Absent series that came back."),
+)
+"""Field of a tally, name and text of its counter, for all that have no label but the topic."""
 
 
 class Metrics:
@@ -81,13 +110,9 @@ class Metrics:
         self.registry = CollectorRegistry()
         # A scrape between two of the counters of one commit would see points without outcome.
         self._whole = Lock()
-        self.records = self._counter("records_consumed", "Records read.", "topic")
-        self.size_bytes = self._counter("consumed_bytes", "Bytes of record values.", "topic")
-        self.points_consumed = self._counter(
-            "points_consumed",
-            "Points found in the records; a record without a readable point counts as one.",
-            "topic",
-        )
+        self._by_topic = {
+            field: self._counter(name, text, "topic") for field, name, text in _BY_TOPIC
+        }
         self.points = self._counter(
             "points",
             "Points by what became of them; the outcomes add up to the points consumed.",
@@ -109,9 +134,6 @@ class Metrics:
         )
         self.incidents = self._counter(
             "incidents", "Incidents that began, by direction of the onset.", "topic", "direction"
-        )
-        self.series_evicted = self._counter(
-            "series_evicted", "Series let go: idle for limits.series_ttl.", "topic"
         )
         self.rebalances = self._counter(
             "rebalances", "Partitions assigned, revoked and lost.", "kind"
@@ -153,10 +175,8 @@ class Metrics:
                 self._add(partition.topic, tally)
 
     def _add(self, topic: str, tally: Tally) -> None:
-        self.records.labels(topic).inc(tally.records)
-        self.size_bytes.labels(topic).inc(tally.size_bytes)
-        self.points_consumed.labels(topic).inc(tally.points)
-        self.series_evicted.labels(topic).inc(tally.evicted)
+        for field, counter in self._by_topic.items():
+            counter.labels(topic).inc(getattr(tally, field))
         for outcome in Outcome:
             self.points.labels(topic, outcome.name.lower()).inc(tally.outcomes[outcome])
         for reason in Reason:
@@ -196,8 +216,15 @@ class _StatusCollector(Collector):
         lag = gauge(
             "streamdet_consumer_lag_records", "Records between the last commit and the end."
         )
-        lag_seconds = gauge("streamdet_consumer_lag_seconds", "Now minus the newest event time.")
-        newest = gauge("streamdet_watermark_timestamp_seconds", "Newest event time.")
+        lag_seconds = gauge("streamdet_consumer_lag_seconds", "Now minus the watermark.")
+        watermark = gauge(
+            "streamdet_watermark_timestamp_seconds", "Event time that the partition has reached."
+        )
+        pending = gauge("streamdet_pending_points", "Points held back until their time has come.")
+        absent = gauge("streamdet_absent_series", "Series that are silent: absent_after.")
+        silent = gauge(
+            "streamdet_partition_silent", "1 when no record has come for longer than absent_after."
+        )
         series = gauge("streamdet_series_active", "Series with state.")
         state = gauge("streamdet_state_bytes", "Bytes of state: table, rows and rings.")
         for at in status.partitions:
@@ -205,11 +232,14 @@ class _StatusCollector(Collector):
             if at.end_offset is not None and at.next_offset is not None:
                 lag.add_metric(labels, max(0, at.end_offset - at.next_offset))
             if at.newest_time_us is not None:
-                newest.add_metric(labels, at.newest_time_us / 1e6)
+                watermark.add_metric(labels, at.newest_time_us / 1e6)
                 lag_seconds.add_metric(labels, self._clock.time_s() - at.newest_time_us / 1e6)
             series.add_metric(labels, at.n_series)
             state.add_metric(labels, at.state_bytes)
-        yield from (lag, lag_seconds, newest, series, state)
+            pending.add_metric(labels, at.n_pending)
+            absent.add_metric(labels, at.n_absent)
+            silent.add_metric(labels, at.silent)
+        yield from (lag, lag_seconds, watermark, pending, absent, silent, series, state)
 
 
 def scrape(url: str, timeout_s: float = 2.0) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:

@@ -21,7 +21,7 @@ from streamdet.config import Config
 from streamdet.errors import Fenced, RetriableError, TransactionAborted
 from streamdet.metrics import Metrics
 from streamdet.ports import RecordConsumer, RecordProducer
-from streamdet.serde.dead_letter import dead_letters
+from streamdet.serde.dead_letter import dead_letters, late_records
 from streamdet.serde.decoder import Decoder
 from streamdet.serde.event import EventEncoder
 from streamdet.task import Task
@@ -123,6 +123,7 @@ class Pipeline:
     def _process(self, task: Task, batch: RecordBatch) -> None:
         """Take one batch of one partition all the way to the producer."""
         self._dirty = True
+        task.heard_s = self._clock.monotonic_s()
         self._producer.begin()
         output = self._config.output
         unit = self._config.input.timestamp_unit_for(batch.partition.topic)
@@ -135,14 +136,16 @@ class Pipeline:
         with stage.labels("route").time():  # series -> slot
             handles = task.route(points, partial(self._decoder.identify, batch))
         with stage.labels("detect").time():  # align, kernel: columns -> columns, state in place
-            verdicts = task.detect(points, handles)
+            judged = task.detect(points, handles)
         with stage.labels("produce").time():  # the few rows that leave
             self._producer.send(
-                self._events.encode(verdict, output.anomalies)
-                for verdict in task.select(batch, points, handles, verdicts)
+                self._events.encode(verdict, output.anomalies) for verdict in task.select(judged)
             )
             self._producer.send(dead_letters(batch, points.rejects, output.dead_letters))
-        task.count(batch, points, verdicts, consumed)
+            self._producer.send(
+                late_records(batch, task.late(points, handles, judged), output.late)
+            )
+        task.count(batch, points, judged, consumed)
 
     def _commit_if_dirty(self) -> None:
         """Make what was done final, count it, and show it."""
@@ -163,13 +166,18 @@ class Pipeline:
         self._publish_status()
 
     def _publish_status(self) -> None:
-        self.status = WorkerStatus(
-            self._problem,
-            partitions=tuple(
-                task.status(self._consumer.end_offset(partition))
-                for partition, task in sorted(self._tasks.items())
-            ),
+        now_s = self._clock.monotonic_s()
+        silent_before = {at.partition for at in self.status.partitions if at.silent}
+        partitions = tuple(
+            task.status(self._consumer.end_offset(partition), now_s)
+            for partition, task in sorted(self._tasks.items())
         )
+        for at in partitions:
+            if at.silent and at.partition not in silent_before:
+                log.warning(
+                    "%s is silent as a whole: none of its series counts as absent", at.partition
+                )
+        self.status = WorkerStatus(self._problem, partitions)
 
     def _show_problem(self, problem: str) -> None:
         if self._problem != problem:

@@ -71,6 +71,13 @@ class RecordConsumer(Protocol):
     def end_offset(self, partition: Partition) -> int | None:
         """Return the newest known end of `partition`; None while unknown. Asks nobody."""
 
+    def position(self, partition: Partition) -> int | None:
+        """Return the offset below which `poll` has returned all records; None while unknown.
+
+        It passes over a transaction's marker at the end of `partition` where the consumer was
+        made to tell ends, as nothing else does.
+        """
+
     def close(self) -> None:
         """Leave the group. The listener's `on_revoked` is called first. May be called twice."""
 
@@ -80,6 +87,8 @@ class RecordReader(Protocol):
 
     n_records: int
     """At most so many will come."""
+    ends: Mapping[Partition, int]
+    """The offset before which it stops, of each partition that holds anything."""
 
     def batches(self, records_max: int) -> Iterator[RecordBatch]:
         """Yield all records, up to `records_max` at once; those of a partition in offset order.

@@ -7,29 +7,33 @@ in, verdicts go out. After an abort it is thrown away whole, never repaired.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, fields
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streamdet.config import Config, DetectionConfig
+from streamdet.config import Config
 from streamdet.detectors import DETECTORS
-from streamdet.errors import RecordError
-from streamdet.kernels.align import NEVER, align
-from streamdet.kernels.rate import rate
+from streamdet.event_time import EventTime
+from streamdet.kernels import release as counted
+from streamdet.kernels.align import Arrivals
+from streamdet.kernels.header import ABSENT, JUDGE, RETURNED
+from streamdet.kernels.release import Columns
 from streamdet.metrics import Tally, severity_class
+from streamdet.roster import Roster
 from streamdet.serde.event import event_id
 from streamdet.state.store import FULL, MISSING, Store
 from streamdet.types import (
     IncidentState,
+    Judged,
     Outcome,
-    Overrides,
     Partition,
     PartitionStatus,
     Points,
     RecordBatch,
-    Reject,
+    Released,
     SeriesId,
     Verdict,
     Verdicts,
@@ -41,6 +45,9 @@ _SWEEPS_PER_TTL = 16
 """Idle series are looked for this often in the time they may be idle; reading all rows costs."""
 
 _SLOT = 0xFFFFFFFF
+_WHOLE = ("handle", "use", "time_us", "offset", "element", "state")
+_TRUTHS = ("is_anomaly", "incomplete")
+_KINDS = {JUDGE: "point", ABSENT: "absent", RETURNED: "returned"}
 
 
 class Task:
@@ -62,49 +69,20 @@ class Task:
         self.next_offset = next_offset
         self.tally = Tally()
         self.store = Store(config.limits.max_series)
+        self.event_time = EventTime(config)
+        self.roster = Roster(partition, config, self.store, self.event_time)
+        self.heard_s: float | None = None
+        """When records came last, by the clock of `status`; None: nobody has asked yet."""
         self._config = config
         self._ttl_us = config.limits.series_ttl_us
-        self._newest_us = NEVER
-        self._swept_us = NEVER
-        self._overridden: dict[int, DetectionConfig] = {}
-        self._refused_a_series = False
-        self._has_counters = False
+        self._swept_us = 0
 
     def route(self, points: Points, identify: Callable[[int], SeriesId]) -> NDArray[np.int64]:
-        """Return the handle of each point's series, taking in new ones.
+        """Return the handle of each point's series, taking in new ones; see `Roster.route`."""
+        return self.roster.route(points, identify)
 
-        Parameters
-        ----------
-        points : Points
-            `rejects` grows by the points that turn out to be unusable.
-        identify : callable
-            Index of a record in the batch -> the series of the one point it is, decoded with all
-            checks; asked once for each spelling of a series that is new here. Raises RecordError.
-
-        Returns
-        -------
-        int64[n]
-            Handle; MISSING where the point was rejected, FULL where the series has no room.
-        """
-        handles = self.store.table.find(points.buffer, points.key_start, points.key_size)
-        for i in np.flatnonzero(handles == MISSING).tolist():
-            start = int(points.key_start[i])
-            key = points.buffer[start : start + int(points.key_size[i])].tobytes()
-            handle = self.store.table.get(key)
-            if handle == MISSING:
-                record = int(points.record[i])
-                try:
-                    raw = points.raw[i]
-                    series = identify(record) if raw else SeriesId.parse(key.decode())
-                except RecordError as error:
-                    points.rejects.append(Reject(record, None, error.reason, error.message))
-                    continue
-                handle = self._admit(series, key)
-            handles[i] = handle
-        return handles
-
-    def detect(self, points: Points, handles: NDArray[np.int64]) -> Verdicts:
-        """Judge the points in order and learn them.
+    def detect(self, points: Points, handles: NDArray[np.int64]) -> Judged:
+        """Align the points, in order; judge and learn what is released.
 
         Parameters
         ----------
@@ -112,85 +90,216 @@ class Task:
         handles : int64[n]
             As `route` gave them; changed in place where a series moves to a longer ring.
         """
-        n = len(points)
-        verdicts = unjudged(n, Outcome.DEAD_LETTERED)
-        verdicts.outcome[handles == FULL] = Outcome.DROPPED_SERIES_LIMIT
-        if n == 0:
-            return verdicts
-        # Points of series without room move the time too, or idle series would never make any.
-        seen_us = np.where(handles != MISSING, points.time_us, NEVER)
-        newest_us = np.maximum(np.maximum.accumulate(seen_us), self._newest_us)
-        self._newest_us = int(newest_us[-1])
+        outcome = np.full(len(points), Outcome.DEAD_LETTERED, np.uint8)
+        outcome[handles == FULL] = Outcome.DROPPED_SERIES_LIMIT
+        # Points of series without room move the time too, or idle ones would never make any.
+        known = np.flatnonzero(handles != MISSING)
+        times = self.event_time.observe(points.time_us[known], points.record_us[known])
+        arrivals = Arrivals(
+            handles[known],
+            points.time_us[known],
+            points.value[known],
+            points.offset[known],
+            points.element[known],
+            *times,
+        )
+        parts: list[tuple[Released, Verdicts]] = []
         start = 0
-        for stop in sorted(points.overrides):
-            settings = self._changed(int(handles[stop]), points.overrides[stop])
+        for at, overridden in self._stops(points, known, arrivals.watermark_us):
+            parts += self._detect_span(arrivals, known, start, at, outcome)
+            start = at
+            if overridden is None:
+                parts += self.sweep(int(arrivals.watermark_us[at - 1]), arrivals.before[:, at])
+                continue
+            settings = self.roster.changed(int(handles[overridden]), points.overrides[overridden])
             if settings is not None:
-                self._detect_span(points, handles, newest_us, slice(start, stop), verdicts)
-                self._override(handles, stop, settings)
-                start = stop
-        self._detect_span(points, handles, newest_us, slice(start, n), verdicts)
-        return verdicts
+                old = int(handles[overridden])
+                new = self.roster.override(old, settings)
+                for column in (handles, arrivals.slot, *(released.handle for released, _ in parts)):
+                    column[column == old] = new
+        parts += self._detect_span(arrivals, known, start, len(known), outcome)
+        if self.event_time.sweep_is_due():
+            parts += self.sweep()
+        return Judged(outcome, *joined(parts))
 
-    def select(
+    def _stops(
+        self, points: Points, known: NDArray[np.int64], watermark_us: NDArray[np.int64]
+    ) -> list[tuple[int, int | None]]:
+        """Return the arrivals before which something happens to the series beside them, in order.
+
+        Either the parameters that came with a point (its index) begin to hold, or (None) the
+        partition's time moved back: then all that was due until there goes, or whether it had
+        gone would depend on where the batch ended.
+        """
+        overridden = np.array(sorted(points.overrides), np.int64)
+        changes = np.searchsorted(known, overridden)
+        stops: list[tuple[int, int | None]] = []
+        if self.event_time.sweeps:
+            stops += [(at + 1, None) for at in np.flatnonzero(np.diff(watermark_us) < 0).tolist()]
+        stops += zip(changes.tolist(), overridden.tolist(), strict=True)
+        return sorted(stops, key=lambda stop: stop[0])
+
+    def sweep(
+        self, watermark_us: int | None = None, spoke: NDArray[np.int64] | None = None
+    ) -> Iterator[tuple[Released, Verdicts]]:
+        """Release and judge what is due of series that are silent.
+
+        watermark_us, spoke : the partition's time and speaking times; None: now
+        """
+        now_us = self.event_time.watermark_us if watermark_us is None else watermark_us
+        if now_us is None:
+            return
+        spoke = self.event_time.spoke if spoke is None else spoke
+        for number, pool in enumerate(self.store.pools):
+            yield from self._judge(number, self.event_time.sweep(pool, now_us, spoke))
+
+    def _detect_span(
         self,
-        batch: RecordBatch,
-        points: Points,
+        arrivals: Arrivals,
+        known: NDArray[np.int64],
+        start: int,
+        stop: int,
+        outcome: NDArray[np.uint8],
+    ) -> Iterator[tuple[Released, Verdicts]]:
+        """Align and judge arrivals `start` to `stop`, for rolled up series as well.
+
+        known : int64[m]      index of each arrival among the points
+        outcome : uint8[n]    of the points; changed in place
+        """
+        handles = arrivals.slot[start:stop]
+        found = outcome[known[start:stop]]
+        yield from self._align(arrivals, handles, start, found)
+        outcome[known[start:stop]] = found
+        if self.roster.rolls_up:
+            # What a series has no use for, nor has another.
+            into = np.where(found == Outcome.OK, self.roster.rollups(handles), MISSING)
+            yield from self._align(arrivals, into, start, found)
+
+    def _align(
+        self,
+        arrivals: Arrivals,
         handles: NDArray[np.int64],
-        verdicts: Verdicts,
-    ) -> Iterator[Verdict]:
+        start: int,
+        outcome: NDArray[np.uint8],
+    ) -> Iterator[tuple[Released, Verdicts]]:
+        """Align and judge n arrivals from `start` on for the series of `handles`, pool by pool.
+
+        Series of two pools never meet. `outcome`, uint8[n], is changed in place.
+        """
+        for number, pool in enumerate(self.store.pools):
+            index = np.flatnonzero(handles >> 32 == number)
+            if len(index) == 0:
+                continue
+            columns = [column[..., index + start] for column in arrivals[1:]]
+            its = Arrivals._make([handles[index] & _SLOT, *columns])
+            its_outcome = np.empty(len(index), np.uint8)
+            yield from self._judge(number, self.event_time.align(pool, its, its_outcome))
+            outcome[index] = its_outcome
+
+    def _judge(
+        self, number: int, released: Iterable[Columns]
+    ) -> Iterator[tuple[Released, Verdicts]]:
+        """Judge and learn what is released of one pool."""
+        pool = self.store.pools[number]
+        detector = DETECTORS[pool.layout.detector]
+        for some in released:
+            if len(some.slot) == 0:
+                continue
+            verdicts = detector.run(
+                pool.rows, pool.ring, some.slot, some.step, some.value, some.use
+            )
+            yield (
+                Released(
+                    handle=some.slot | (number << 32),
+                    use=some.use,
+                    time_us=some.time_us,
+                    offset=some.offset,
+                    element=some.element,
+                    incomplete=some.incomplete,
+                ),
+                verdicts,
+            )
+
+    def late(
+        self, points: Points, handles: NDArray[np.int64], judged: Judged
+    ) -> list[tuple[int, int | None]]:
+        """Return record and element of each late point that a rule wants in the late topic."""
+        if not self.roster.sends_late:
+            return []
+        late = np.flatnonzero(judged.outcome == Outcome.LATE)
+        return [
+            (int(points.record[i]), None if points.element[i] < 0 else int(points.element[i]))
+            for i in late.tolist()
+            if self.roster.settings(int(handles[i])).late == "topic"
+        ]
+
+    def select(self, judged: Judged) -> Iterator[Verdict]:
         """Yield the verdicts that `output.publish` asks for as rows, with all that an event says.
 
         An incident has the id of its onset's event. It is kept with the series from here on, for
         the points that follow; so every way of publishing has the onsets, and all are taken.
         """
+        released, verdicts = judged.released, judged.verdicts
         recovered = verdicts.state == IncidentState.RECOVERED
         published = {
             "anomalies": verdicts.is_anomaly | recovered,
             "onsets": (verdicts.state == IncidentState.ONSET) | recovered,
-            "all": (verdicts.outcome == Outcome.OK) & ~np.isnan(verdicts.value),
-        }
-        for i in np.flatnonzero(published[self._config.output.publish]).tolist():
-            name = self.store.name(int(handles[i]))
-            state = IncidentState(verdicts.state[i])
-            offset, element = int(batch.offsets[points.record[i]]), int(points.element[i])
-            warming = bool(np.isnan(verdicts.expected_value[i]))
-            pool, slot = self.store.at(int(handles[i]))
-            yield Verdict(
-                series=SeriesId.parse(name),
-                partition=self.partition,
-                offset=offset,
-                element=element,
-                time_us=int(points.time_us[i]),
-                value=float(verdicts.value[i]),
-                expected_value=float(verdicts.expected_value[i]),
-                upper_margin=float(verdicts.upper_margin[i]),
-                lower_margin=float(verdicts.lower_margin[i]),
-                score=float(verdicts.score[i]),
-                severity=float(verdicts.severity[i]),
-                is_anomaly=bool(verdicts.is_anomaly[i]),
-                incident=self._incident(int(handles[i]), state, name, offset, element),
-                state=state,
-                sensitivity=int(verdicts.sensitivity[i]),
-                period=int(verdicts.period[i]),
-                detector=pool.layout.detector,
-                status="warming" if warming else "ok",
-                config_hash=self._config.detection_hash,
-                transform="rate" if pool.rows["transform"][slot] else "none",
-            )
+            "all": released.use == JUDGE,
+        }[self._config.output.publish] | (released.use >= ABSENT)
+        rows = np.flatnonzero(published)
+        rows = rows[np.lexsort((released.element[rows], released.offset[rows]))]
+        for i in rows.tolist():
+            yield self._row(released, verdicts, i)
 
-    def count(self, batch: RecordBatch, points: Points, verdicts: Verdicts, consumed: int) -> None:
+    def _row(self, released: Released, verdicts: Verdicts, i: int) -> Verdict:
+        handle = int(released.handle[i])
+        name = self.store.name(handle)
+        state = IncidentState(verdicts.state[i])
+        offset, element = int(released.offset[i]), int(released.element[i])
+        kind = _KINDS[int(released.use[i])]
+        pool, _ = self.store.at(handle)
+        settings = self.roster.settings(handle)
+        status = "incomplete" if released.incomplete[i] else "ok"
+        if kind == "point" and np.isnan(verdicts.expected_value[i]):
+            status = "warming"
+        return Verdict(
+            series=SeriesId.parse(name),
+            partition=self.partition,
+            offset=offset,
+            element=element,
+            time_us=int(released.time_us[i]),
+            value=float(verdicts.value[i]),
+            expected_value=float(verdicts.expected_value[i]),
+            upper_margin=float(verdicts.upper_margin[i]),
+            lower_margin=float(verdicts.lower_margin[i]),
+            score=float(verdicts.score[i]),
+            severity=float(verdicts.severity[i]),
+            is_anomaly=bool(verdicts.is_anomaly[i]),
+            incident=self._incident(handle, state, name, offset, element),
+            state=state,
+            sensitivity=int(verdicts.sensitivity[i]),
+            period=int(verdicts.period[i]),
+            detector=pool.layout.detector,
+            status=status,
+            config_hash=self._config.detection_hash,
+            transform=settings.transform,
+            aggregate=settings.aggregate.function if settings.aggregate is not None else None,
+            kind=kind,
+        )
+
+    def count(self, batch: RecordBatch, points: Points, judged: Judged, consumed: int) -> None:
         """Add a finished batch to the tally and advance to the offset after it.
 
         consumed : points that decoding found, each refused one and each tombstone included.
         """
-        tally = self.tally
+        tally, verdicts = self.tally, judged.verdicts
         tally.records += len(batch.values)
         tally.size_bytes += sum(len(value) for value in batch.values if value is not None)
         tally.points += consumed
-        for code, n in enumerate(np.bincount(verdicts.outcome, minlength=len(Outcome)).tolist()):
+        for code, n in enumerate(np.bincount(judged.outcome, minlength=len(Outcome)).tolist()):
             tally.outcomes[Outcome(code)] += n
         # A point that `route` refused is among the rejects too, but counted above already.
-        refused_later = int((verdicts.outcome == Outcome.DEAD_LETTERED).sum())
+        refused_later = int((judged.outcome == Outcome.DEAD_LETTERED).sum())
         tally.outcomes[Outcome.DEAD_LETTERED] += len(points.rejects) - refused_later
         tally.outcomes[Outcome.TOMBSTONE] += points.tombstones
         for reject in points.rejects:
@@ -201,7 +310,17 @@ class Task:
             direction = "positive" if above else "negative"
             tally.anomalies[direction, severity_class(float(verdicts.severity[i]))] += 1
             tally.incidents[direction] += int(verdicts.state[i]) == IncidentState.ONSET
+        self._count_event_time()
         self.next_offset = int(batch.offsets[-1]) + 1
+
+    def _count_event_time(self) -> None:
+        tally, counts = self.tally, self.event_time.take_counts()
+        tally.future += self.event_time.take_ahead()
+        tally.released_early += int(counts[counted.RELEASED_EARLY])
+        tally.imputed += int(counts[counted.IMPUTED])
+        tally.absences += int(counts[counted.ABSENCES])
+        tally.returns += int(counts[counted.RETURNS])
+        tally.grid_changes += int(counts[counted.GRID_CHANGES])
 
     def take_tally(self) -> Tally:
         """Return what was done since the last call, and begin a new tally."""
@@ -210,25 +329,28 @@ class Task:
 
     def evict(self) -> None:
         """Let go of series that have been idle, in event time, for longer than the limit."""
-        if self._ttl_us == 0 or self._newest_us == NEVER:
+        lived_us = int(self.event_time.spoke[0])
+        if self._ttl_us == 0 or lived_us - self._swept_us < self._ttl_us // _SWEEPS_PER_TTL:
             return
-        if self._newest_us - self._swept_us < self._ttl_us // _SWEEPS_PER_TTL:
-            return
-        self._swept_us = self._newest_us
-        gone = self.store.evict(self._newest_us - self._ttl_us)
-        for handle in gone.tolist():
-            self._overridden.pop(handle, None)
-        self.tally.evicted += len(gone)
+        self._swept_us = lived_us
+        self.tally.evicted += self.roster.evict()
 
-    def status(self, end_offset: int | None) -> PartitionStatus:
+    def status(self, end_offset: int | None, now_s: float) -> PartitionStatus:
         """Return what /metrics shows of this partition."""
+        if self.heard_s is None:
+            self.heard_s = now_s
+        silent_after_s = self.event_time.absent_after_s
+        headers = [pool.header for pool in self.store.pools]
         return PartitionStatus(
             partition=self.partition,
             next_offset=self.next_offset,
             end_offset=end_offset,
-            newest_time_us=None if self._newest_us == NEVER else self._newest_us,
+            newest_time_us=self.event_time.watermark_us,
             n_series=self.store.n_series,
-            state_bytes=self.store.size_bytes,
+            state_bytes=self.store.size_bytes + self.event_time.size_bytes,
+            n_pending=sum(int(header["n_pending"].sum()) for header in headers),
+            n_absent=sum(int(header["absent"].sum()) for header in headers),
+            silent=silent_after_s is not None and now_s - self.heard_s > silent_after_s,
         )
 
     def _incident(
@@ -246,117 +368,16 @@ class Task:
             kept[:] = np.frombuffer(bytes.fromhex(made), np.uint8)
         return str(kept.tobytes().hex())
 
-    def _admit(self, series: SeriesId, key: bytes) -> int:
-        text = str(series).encode()
-        handle = self.store.table.get(text)
-        if handle == MISSING:
-            settings = self._config.detection_for(series)
-            detector = DETECTORS[settings.detector]
-            handle = self.store.admit(series, detector.layout, detector.ring_points(settings))
-            if handle == FULL:
-                self._warn_full()
-                self.store.refuse(key)
-                return FULL
-            pool, slot = self.store.at(handle)
-            detector.configure(pool.rows, slot, settings)
-            self._has_counters |= settings.transform == "rate"
-        if key != text:
-            self.store.table.insert(key, handle)
-        return handle
 
-    def _warn_full(self) -> None:
-        if not self._refused_a_series:
-            self._refused_a_series = True
-            log.error(
-                "%s holds limits.max_series = %d series: points of further series are dropped "
-                "(streamdet_points_total{outcome='dropped_series_limit'}); raise the limit, or "
-                "take a dimension with unbounded values out of the points",
-                self.partition,
-                self._config.limits.max_series,
-            )
-
-    def _changed(self, handle: int, overrides: Overrides) -> DetectionConfig | None:
-        """Return the settings that `overrides` make for the series; None if it has them already."""
-        if handle < 0:
-            return None
-        current = self._overridden.get(handle)
-        if current is None:
-            current = self._config.detection_for(SeriesId.parse(self.store.name(handle)))
-        given = {name: value for name, value in asdict(overrides).items() if value is not None}
-        settings = current.model_copy(update=given)
-        return None if settings == current else settings
-
-    def _override(self, handles: NDArray[np.int64], at: int, settings: DetectionConfig) -> None:
-        old = int(handles[at])
-        detector = DETECTORS[settings.detector]
-        new = self.store.resize(old, detector.ring_points(settings))
-        if new != old:
-            handles[handles == old] = new
-            (from_pool, from_slot), (pool, slot) = self.store.at(old), self.store.at(new)
-            # What came before in this batch may be of an incident; its event is yet to be made.
-            pool.rows["incident"][slot] = from_pool.rows["incident"][from_slot]
-            self._overridden.pop(old, None)
-        self._overridden[new] = settings
-        pool, slot = self.store.at(new)
-        detector.configure(pool.rows, slot, settings)
-
-    def _detect_span(
-        self,
-        points: Points,
-        handles: NDArray[np.int64],
-        newest_us: NDArray[np.int64],
-        span: slice,
-        verdicts: Verdicts,
-    ) -> None:
-        """Align and detect the points of `span`, pool by pool; series of two pools never meet."""
-        in_span = handles[span]
-        for number, pool in enumerate(self.store.pools):
-            index = np.flatnonzero((in_span >> 32) == number) + span.start
-            if len(index) == 0:
-                continue
-            slot = handles[index] & _SLOT
-            outcome = np.empty(len(index), np.uint8)
-            step = np.empty(len(index), np.int32)
-            align(
-                pool.rows,
-                slot,
-                points.time_us[index],
-                newest_us[index],
-                self._ttl_us,
-                outcome,
-                step,
-            )
-            value = points.value[index]
-            if self._has_counters:
-                rate(pool.rows, slot, points.time_us[index], outcome, step, value)
-                verdicts.outcome[index] = outcome
-                judged = ~np.isnan(value)
-                index, slot, step = index[judged], slot[judged], step[judged]
-                value, outcome = value[judged], outcome[judged]
-            detector = DETECTORS[pool.layout.detector]
-            found = detector.run(pool.rows, pool.ring, slot, step, value, outcome)
-            place(found, index, verdicts)
+def joined(parts: Sequence[tuple[Released, Verdicts]]) -> tuple[Released, Verdicts]:
+    """Return the columns of all parts, one behind the other."""
+    released = Released(**_columns(Released, [some for some, _ in parts]))
+    return released, Verdicts(**_columns(Verdicts, [some for _, some in parts]))
 
 
-def unjudged(n: int, outcome: int) -> Verdicts:
-    """Return the verdicts of n points that were not detected on, all with `outcome`."""
-    return Verdicts(
-        outcome=np.full(n, outcome, np.uint8),
-        value=np.full(n, np.nan),
-        expected_value=np.full(n, np.nan),
-        upper_margin=np.full(n, np.nan),
-        lower_margin=np.full(n, np.nan),
-        score=np.full(n, np.nan),
-        severity=np.zeros(n),
-        is_anomaly=np.zeros(n, np.bool_),
-        state=np.zeros(n, np.uint8),
-        alert=np.full(n, np.nan),
-        sensitivity=np.zeros(n, np.uint8),
-        period=np.zeros(n, np.int32),
-    )
-
-
-def place(found: Verdicts, index: NDArray[np.int64], verdicts: Verdicts) -> None:
-    """Write `found` to the places `index` of `verdicts`, which is changed in place."""
-    for column in fields(Verdicts):
-        getattr(verdicts, column.name)[index] = getattr(found, column.name)
+def _columns(kind: type[Released | Verdicts], parts: Sequence[Any]) -> dict[str, NDArray[Any]]:
+    names = [column.name for column in fields(kind)]
+    if not parts:
+        types = dict.fromkeys(_WHOLE, np.int64) | dict.fromkeys(_TRUTHS, np.bool_)
+        return {name: np.empty(0, types.get(name, np.float64)) for name in names}
+    return {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}

@@ -80,6 +80,8 @@ class OutgoingRecord:
     headers: Headers = ()
     timestamp_ms: int | None = None
     """None: the time at which it is produced."""
+    partition: int | None = None
+    """None: the one that its key stands for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +168,7 @@ class Outcome(IntEnum):
     DEAD_LETTERED = 3
     DROPPED_SERIES_LIMIT = 4  # a new series beyond limits.max_series
     TOMBSTONE = 5  # a record with a null value
+    OFF_GRID = 6  # further from its series' grid than the tolerance
 
 
 class IncidentState(IntEnum):
@@ -241,6 +244,10 @@ class Points:
     raw: NDArray[np.bool_]
     """Shape (n,): the key is the producer's spelling; equal bytes mean an equal identity, but
     different bytes may mean an equal identity too."""
+    offset: NDArray[np.int64]
+    """Shape (n,): of the point's record."""
+    record_us: NDArray[np.int64]
+    """Shape (n,): the record's own time, microseconds since 1970; the smallest int64: unknown."""
     rejects: list[Reject] = field(default_factory=list)
     overrides: dict[int, Overrides] = field(default_factory=dict)
     """Point index -> parameters that hold from this point of its series on."""
@@ -251,17 +258,32 @@ class Points:
 
 
 @dataclass(slots=True)
-class Verdicts:
-    """What the detector says of n points: columns of one length.
+class Released:
+    """n values as `align` released them, each of its series in the order of event time."""
 
-    `expected_value`, margins and `score` are NaN while a series warms up and for points that
-    were not detected on (see `outcome`).
+    handle: NDArray[np.int64]
+    """Shape (n,): of the series."""
+    use: NDArray[np.uint8]
+    """Shape (n,): what it is for, see `kernels.header`; values to JUDGE have verdicts."""
+    time_us: NDArray[np.int64]
+    """Shape (n,): event time; of a window its start."""
+    offset: NDArray[np.int64]
+    element: NDArray[np.int32]
+    """Shape (n,): where the point came from, the last one of a window; -1: it was imputed."""
+    incomplete: NDArray[np.bool_]
+    """Shape (n,): more than a tenth of the series' newest values are missing."""
+
+
+@dataclass(slots=True)
+class Verdicts:
+    """What the detector says of n values: columns of one length.
+
+    `expected_value`, margins and `score` are NaN while a series warms up and for values that were
+    not to be judged.
     """
 
-    outcome: NDArray[np.uint8]
-    """Shape (n,): `Outcome`."""
     value: NDArray[np.float64]
-    """Shape (n,): what was judged: the point's value, or its rate; NaN where there is none."""
+    """Shape (n,): what was judged: the point's value, its rate, or the aggregate of a window."""
     expected_value: NDArray[np.float64]
     upper_margin: NDArray[np.float64]
     lower_margin: NDArray[np.float64]
@@ -279,6 +301,17 @@ class Verdicts:
     sensitivity: NDArray[np.uint8]
     period: NDArray[np.int32]
     """Shape (n,): the settings the point was judged by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What became of a batch's points, and what was released and judged because of them."""
+
+    outcome: NDArray[np.uint8]
+    """Shape (n,): `Outcome` of each point."""
+    released: Released
+    verdicts: Verdicts
+    """Of each released value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,11 +337,17 @@ class Verdict:
     period: int
     detector: str
     status: str
-    """`ok`, or `warming` while the series has no band yet."""
+    """`ok`, `warming` while the series has no band yet, or `incomplete` where many are missing."""
     config_hash: str
     """Identifies the detection settings; part of the event's id."""
     transform: str = "none"
     """What `value` is of the point's: itself (`none`), or its `rate`."""
+    aggregate: str | None = None
+    """Function by which `value` was made of the points of a window; None: it is a point's own."""
+    kind: str = "point"
+    """`point`, or news of the series itself: it is `absent`, or has `returned`. Of such news only
+    series, time, position and settings are said; both have the position of the last point before
+    the silence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,9 +360,15 @@ class PartitionStatus:
     end_offset: int | None
     """None until the broker told it."""
     newest_time_us: int | None
-    """Newest event time seen; None before the first point."""
+    """The watermark; None before the first point."""
     n_series: int
     state_bytes: int
+    n_pending: int = 0
+    """Points held back until their time has come."""
+    n_absent: int = 0
+    """Series that count as absent."""
+    silent: bool = False
+    """No record has come, by the worker's clock, for longer than the shortest `absent_after`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,9 +41,8 @@ class _Batch:
 def warm() -> None:
     """Send plain points, and points of every form, through decode, route and every detector."""
     for detector in DETECTORS:
-        for transform in ("none", "rate"):
-            detection = {"detector": detector, "transform": transform, "upperBound": 0}
-            _send(Config.model_validate({"detection": detection}))  # `threshold` needs a bound
+        detection = {"detector": detector, "upperBound": 0}  # `threshold` needs a bound
+        _send(Config.model_validate({"detection": detection}))
 
 
 def _send(config: Config) -> None:
@@ -55,6 +54,7 @@ def _send(config: Config) -> None:
         points = decoder.decode(batch, "ms")
         handles = task.route(points, partial(decoder.identify, batch))
         task.detect(points, handles)
+    list(task.sweep())
     task.store.table.remove(np.empty(0, np.int64))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from streamdet.config import DetectionConfig
 from streamdet.detectors import DETECTORS
-from streamdet.kernels.align import RESTART
+from streamdet.kernels.header import JUDGE, RESTART
 from streamdet.state.store import Pool
 from streamdet.types import IncidentState, Verdicts
 
@@ -32,7 +32,7 @@ class Series:
     def season(self) -> np.void:
         return self.row["season"]
 
-    def judge(self, value, step=None) -> Verdicts:
+    def judge(self, value, step=None, use=None) -> Verdicts:
         """Judge the next values; `step` is RESTART for the very first and else 1, if not given."""
         n = len(value)
         if step is None:
@@ -45,13 +45,13 @@ class Series:
             np.full(n, self.slot, np.int64),
             np.asarray(step, np.int32),
             np.asarray(value, np.float64),
-            np.zeros(n, np.uint8),
+            np.full(n, JUDGE, np.uint8) if use is None else np.asarray(use, np.uint8),
         )
 
 
-def judged(value, step=None, **settings) -> Verdicts:
+def judged(value, step=None, use=None, **settings) -> Verdicts:
     """What a series of its own says to `value`."""
-    return Series(**settings).judge(value, step)
+    return Series(**settings).judge(value, step, use)
 
 
 def onsets(verdicts: Verdicts) -> list[int]:

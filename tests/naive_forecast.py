@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+from streamdet.kernels.header import FILL, JUDGE, LEARN, RESTART
 from tests.kernels.naive_conditions import Incidents
 from tests.naive import Tail, f32
 from tests.naive_season import NOTHING, Season
@@ -115,12 +116,18 @@ class Forecast:
         self.season_before = NAN
         self.gain_with = self.gain_of = 0.0
 
-    def judge(self, x: float, step: int = 1) -> Judged:
-        """Judge the next value and learn it; `step` grid points on, 0: the series begins."""
-        if step == 0:
+    def judge(self, x: float, step: int = 1, use: int = JUDGE) -> Judged:
+        """Judge the next value and learn it, or what else `use` says; `step` grid points on."""
+        if use == FILL and self.season is not None:
+            self.season.fill(x, step)
+        if use > LEARN:
+            return Judged()
+        if step == RESTART:
             self.incidents = Incidents()
-        if step == 0 or step > self.length * self.season.stride:
+        if step == RESTART or step > self.length * self.season.stride:
             self.begin(x)
+        elif step < 1:
+            self.season.rewind(1 - step)
         else:
             self.pass_over(step - 1)
         judged = Judged(period=self.season.period if self.season.use != NOTHING else 0)
@@ -137,8 +144,10 @@ class Forecast:
             judged.alert = alert
             above = x > judged.expected + judged.upper
             judged.is_anomaly = above or x < judged.expected - judged.lower
-        judged.state = self.incidents.follow(judged.is_anomaly, settled)
         self.count += 1
+        if use == LEARN:
+            return Judged()
+        judged.state = self.incidents.follow(judged.is_anomaly, settled)
         return judged
 
     def pass_over(self, points: int) -> None:
@@ -151,6 +160,10 @@ class Forecast:
             if season.known and not math.isnan(usual):
                 season.level += min(1 / season.period, 0.5) * usual
             self.take_in(NAN)
+        if points >= 12 and self.slow_is_ready() and not math.isnan(season.now()):
+            self.recent = self.usual = season.level + season.now()
+            self.season_before = f32(season.now())
+            self.run = 0
 
     def take_in(self, deviation: float) -> None:
         change = self.season.add(deviation)
@@ -164,6 +177,9 @@ class Forecast:
 
     def slow_needs(self) -> int:
         return max(7 * min(self.season.period, 24), 64)
+
+    def slow_is_ready(self) -> bool:
+        return self.season.speaks() and self.slow.count >= self.slow_needs()
 
     def drift(self, x: float, seasonal: float) -> None:
         moved, self.season_before = seasonal - self.season_before, f32(seasonal)
@@ -184,9 +200,7 @@ class Forecast:
         """Fill in expected value, margins, score; return whether the value fits what is usual."""
         low, high = sorted((self.recent, self.usual))
         unit, xi = self.slow.unit(floor), self.slow.index()
-        speaks = (
-            self.season.speaks() and self.slow.count >= self.slow_needs() and not math.isnan(centre)
-        )
+        speaks = self.slow_is_ready() and not math.isnan(centre)
         if speaks and not (
             low - self.spread() - 2 * unit <= centre <= high + self.spread() + 2 * unit
         ):

@@ -106,6 +106,37 @@ class Season:
             self.slot_sum = f32(self.slot_sum + deviation)
         return self.close_slot() if len(self.within) == self.stride else ""
 
+    def fill(self, value: float, back: int) -> None:
+        """Put a value `back` points before the next one; not where another is."""
+        slots = math.ceil((back - len(self.within)) / self.stride)
+        if 1 <= slots <= len(self.slots) and math.isnan(self.slots[-slots]):
+            self.slots[-slots] = f32(value - self.level)
+            if self.period > 0:
+                self.look_again()
+
+    def rewind(self, points: int) -> None:
+        """Forget the newest points. Of a slot that is left in part, each had the mean."""
+        points = min(points, len(self.slots) * self.stride + len(self.within))
+        known = [each for each in self.within if not math.isnan(each)]
+        mean, values = (self.slot_sum / len(known) if known else NAN), len(known)
+        left = len(self.within)
+        while points > left:
+            points -= left
+            full = len(self.slots) == self.length
+            mean, values = self.slots.pop(), self.stride
+            if full:
+                self.slots.insert(0, NAN)
+            if self.position == 0:
+                self.rounds -= 1
+            self.position = (self.position - 1) % self.length
+            left = self.stride
+        left -= points
+        values = 0 if math.isnan(mean) else min(values, left)
+        self.within = [mean] * values + [NAN] * (left - values)
+        self.slot_sum = f32(values * mean) if values else 0.0
+        if self.period > 0:
+            self.look_again()
+
     def close_slot(self) -> str:
         values = sum(not math.isnan(each) for each in self.within)
         deviation = f32(self.slot_sum / values) if values else NAN

@@ -68,7 +68,7 @@ def as_parquet(path, points):
 def judged(path, config=None, columns=None, metric=None, **options):
     config = config or Config()
     history = read(path, columns or {}, metric, config)
-    return result(history, judge(history, config, **options))
+    return result(judge(history, config, **options))
 
 
 def refusal(path, text, **options):

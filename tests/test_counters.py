@@ -86,7 +86,7 @@ def test_a_backtest_shows_the_rates_that_it_judged(tmp_path):
     source.write_text("\n".join(["metric,timestamp,value", *rows]))
     settings = config(rules=RULES)
     history = read(source, {}, None, settings)
-    table = result(history, judge(history, settings))
+    table = result(judge(history, settings))
     assert table["value"][0].as_py() is None
     np.testing.assert_array_equal(table["value"].to_numpy()[1:], np.diff(values) / 60)
     assert not any(table["isAnomaly"].to_pylist())

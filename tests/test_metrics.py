@@ -16,6 +16,9 @@ FIRST = Partition("metrics", 0)
 LAG = "streamdet_consumer_lag_records"
 SECOND = Partition("metrics", 1)
 OTHER = Partition("other", 0)
+EVENT_TIME_COUNTERS = (
+    "future_points", "grid_changes", "released_early", "imputed", "absences", "returns",
+)  # fmt: skip
 
 
 class FixedClock:
@@ -76,10 +79,14 @@ def test_every_count_of_a_tally_arrives_under_its_name():
     made.undecodable[Reason.DECODE] += 3
     made.anomalies["negative", "high"] += 4
     made.incidents["negative"] += 2
+    made.future, made.grid_changes, made.released_early = 11, 12, 13
+    made.imputed, made.absences, made.returns = 14, 15, 16
     metrics.record({FIRST: made})
     assert value(metrics, "streamdet_records_consumed_total", topic="metrics") == 9
     assert value(metrics, "streamdet_consumed_bytes_total", topic="metrics") == 700
     assert value(metrics, "streamdet_series_evicted_total", topic="metrics") == 2
+    for name, count in zip(EVENT_TIME_COUNTERS, range(11, 17), strict=True):
+        assert value(metrics, f"streamdet_{name}_total", topic="metrics") == count
     by_reason = {"topic": "metrics", "reason": "value"}
     assert value(metrics, "streamdet_dead_letters_total", **by_reason) == 1
     by_reason = {"topic": "metrics", "reason": "decode"}
@@ -101,6 +108,8 @@ def test_what_did_not_occur_is_zero_from_the_first_commit_on():
         labels = {"topic": "metrics", "reason": str(reason)}
         assert value(metrics, "streamdet_dead_letters_total", **labels) == 0
         assert value(metrics, "streamdet_decode_errors_total", **labels) == 0
+    for name in EVENT_TIME_COUNTERS:
+        assert value(metrics, f"streamdet_{name}_total", topic="metrics") == 0
     for result in ("committed", "aborted", "fenced"):
         assert value(metrics, "streamdet_transactions_total", result=result) == 0
     for kind in ("assigned", "revoked", "lost"):
@@ -136,6 +145,16 @@ def test_the_figures_of_a_partition_are_those_of_the_moment_of_the_scrape():
     statuses.append(WorkerStatus(None))
     assert value(metrics, "streamdet_assigned_partitions") == 0
     assert value(metrics, "streamdet_series_active", **at) is None
+
+
+def test_what_a_partition_holds_back_and_who_is_silent_is_shown():
+    at = {"topic": "metrics", "partition": "0"}
+    quiet = metrics_of(WorkerStatus(None, (partition_status(),)))
+    names = ("pending_points", "absent_series", "partition_silent")
+    assert [value(quiet, f"streamdet_{name}", **at) for name in names] == [0, 0, 0]
+    status = partition_status(n_pending=40, n_absent=3, silent=True)
+    silent = metrics_of(WorkerStatus(None, (status,)))
+    assert [value(silent, f"streamdet_{name}", **at) for name in names] == [40, 3, 1]
 
 
 def test_a_lag_that_is_not_known_is_left_out_and_none_is_negative():

@@ -14,13 +14,13 @@ from streamdet.backtest.findings import Findings
 from streamdet.backtest.history import History
 from streamdet.backtest.labels import Labels
 from streamdet.backtest.report import CHARTS, report
+from streamdet.backtest.rows import STATUSES, Status, unjudged
 from streamdet.backtest.summary import Incident, incidents, summarize
 from streamdet.backtest.thinning import thinned
 from streamdet.backtest.verdicts import result
 from streamdet.cli import app
 from streamdet.config import Config
-from streamdet.task import unjudged
-from streamdet.types import IncidentState, Outcome, SeriesId
+from streamdet.types import IncidentState, SeriesId
 
 START_US = 1_614_643_200_000_000  # 2021-03-02, midnight
 MINUTE_US = 60_000_000
@@ -84,26 +84,11 @@ def findings(series, minutes=200, *, label=None, config=None, left_out=0):
 
     series : identity text -> {minute: score} of its anomalies; each begins an incident of two rows
     """
-    n = minutes * len(series)
-    verdicts = unjudged(n, Outcome.OK)
     number = np.tile(np.arange(len(series)), minutes)
     minute = np.repeat(np.arange(minutes), len(series))
     value = 10.0 * number + np.sin(minute)
-    verdicts.expected_value[:] = 10.0 * number
-    verdicts.upper_margin[:] = verdicts.lower_margin[:] = 2.0
-    verdicts.score[:] = 1.0
-    verdicts.sensitivity[:] = 75
-    warming = minute < 5
-    verdicts.expected_value[warming] = verdicts.score[warming] = np.nan
     for one, scores in enumerate(series.values()):
-        for at, score in scores.items():
-            row = at * len(series) + one
-            value[row] += 50.0
-            verdicts.score[row], verdicts.severity[row] = score, 1 - np.exp(-score / 10)
-            verdicts.is_anomaly[row] = True
-            verdicts.state[row] = IncidentState.ONSET
-            verdicts.state[row + len(series)] = IncidentState.RECOVERED
-    verdicts.value[:] = value
+        value[np.array(list(scores), np.int64) * len(series) + one] += 50.0
     time_us = START_US + minute * MINUTE_US
     table = pa.table(
         {
@@ -112,11 +97,25 @@ def findings(series, minutes=200, *, label=None, config=None, left_out=0):
             "value": value,
         }
     )
-    keys = [name.encode() for name in series]
-    history = History(table, keys, number, time_us, value)
+    history = History(table, [name.encode() for name in series], number, time_us, value)
+    verdicts = unjudged(history, Status.OK)
+    verdicts.expected_value[:] = 10.0 * number
+    verdicts.upper_margin[:] = verdicts.lower_margin[:] = 2.0
+    verdicts.score[:] = 1.0
+    verdicts.sensitivity[:] = 75
+    warming = minute < 5
+    verdicts.expected_value[warming] = verdicts.score[warming] = np.nan
+    verdicts.status[warming] = Status.WARMING
+    for one, scores in enumerate(series.values()):
+        for at, score in scores.items():
+            row = at * len(series) + one
+            verdicts.score[row], verdicts.severity[row] = score, 1 - np.exp(-score / 10)
+            verdicts.is_anomaly[row] = True
+            verdicts.state[row] = IncidentState.ONSET
+            verdicts.state[row + len(series)] = IncidentState.RECOVERED
     labels = None if label is None else Labels(label, left_out, "labels.csv:7" if left_out else "")
     settings = config or Config()
-    return Findings.of("points.csv", history, result(history, verdicts), settings, labels)
+    return Findings.of("points.csv", history, result(verdicts), settings, labels)
 
 
 def page(*args, **kwargs):
@@ -310,7 +309,7 @@ def test_late_rows_are_not_drawn_and_a_silence_breaks_the_line():
     status = found.verdicts.column("status").to_pylist()
     status[100] = "late"
     place = found.verdicts.column_names.index("status")
-    names = pa.array([*status, "ok", "warming", "missing", "late"]).dictionary_encode()[:-4]
+    names = pa.array([*status, *STATUSES]).dictionary_encode()[: -len(STATUSES)]
     late = found.verdicts.set_column(place, "status", names)
     time_us = found.history.time_us.copy()
     time_us[150:] += 60 * MINUTE_US

@@ -206,6 +206,24 @@ def test_the_command_reads_labels(tmp_path):
     assert done.stderr.startswith(f"{labels}:5: holds no point of the input; left out")
 
 
+def test_series_made_of_windows_are_tuned_as_they_are_judged(history):
+    """Of an aggregated series its windows count, and those of what it is rolled up into."""
+    detection = {
+        "aggregate": {"interval": "30m", "function": "max"},
+        "rollup": {"by": [], "function": "mean"},
+    }
+    config = Config.model_validate({"detection": detection})
+    found = history({("cpu", host): steady(k) for k, host in enumerate("abc")})
+    label = np.zeros(len(found.value), np.bool_)
+    label[500] = True
+    (one,) = suggest(found, config, max_alerts_per_day=1)
+    assert one.series == 4
+    assert 0 < alerts(found, applied([one], detection=detection)) <= DAYS
+    assert alerts(found, applied([one], detection=detection)) == int(one.reasons[0].split()[0])
+    (labelled,) = suggest(found, config, label=label)
+    assert "2 labelled events found" in labelled.reasons[1]  # a's own, and of all
+
+
 def test_a_detector_without_a_sensitivity_is_left_as_it_is(history):
     found = history({("cpu", "a"): steady(1)})
     config = Config.model_validate({"detection": {"detector": "threshold", "upperBound": 103}})

@@ -28,6 +28,7 @@ COLORS = {
         "duplicate": "blue",
         "dead_lettered": "red",
         "dropped_series_limit": "purple",
+        "off_grid": "orange",
     },
     "{{severity}}": {"low": "yellow", "medium": "orange", "high": "red"},
     "{{result}}": {"committed": "green", "aborted": "orange", "fenced": "red"},

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -108,17 +108,18 @@ def run(
         history = source.read(config, progress)
         known = _labels(labels, source, history, config) if labels else None
         bar = progress.add_task(source.name, total=len(history.value))
-        table = result(
-            history, judge(history, config, on_progress=lambda n: progress.advance(bar, n))
-        )
+        rows = judge(history, config, on_progress=lambda n: progress.advance(bar, n))
+        table = result(rows)
         _write(table, out)
-        found = Findings.of(source.name, history, table, config, known)
+        if known is not None:
+            known = replace(known, label=rows.labelled(known.label))
+        found = Findings.of(source.name, rows.history, table, config, known, rows.notes)
         if report is not None:
             write_report(report, found)
     elapsed_s = time.monotonic() - began_s
     Console(highlight=False, markup=False, soft_wrap=True).print(
-        f"{table.num_rows:,} points of {len(history.keys):,} series in {elapsed_s:.1f} s "
-        f"({table.num_rows / elapsed_s:,.0f} points/s)\n{_summary(table)}"
+        f"{len(history.value):,} points of {len(history.keys):,} series in {elapsed_s:.1f} s "
+        f"({len(history.value) / elapsed_s:,.0f} points/s)\n{_summary(table)}"
         + "".join(f"\n{line}" for line in found.lines())
         + f"\nverdicts in {out}"
         + (f", report in {report}" if report else "")

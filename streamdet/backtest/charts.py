@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from streamdet.backtest.evaluation import Evaluation, Segments
 from streamdet.backtest.findings import Findings
+from streamdet.backtest.rows import JUDGED
 from streamdet.backtest.summary import DAY_US, Days, Incident, coded, floats, incidents
 from streamdet.backtest.thinning import thinned
 from streamdet.types import JsonObject
@@ -23,8 +24,8 @@ _SPANS_MAX = 1_000
 """Incidents, and labelled segments, shaded in one chart."""
 _GAP_STEPS = 5.0
 """A line breaks where two rows are further apart than so many usual steps."""
-_DRAWN = ("ok", "warming", "missing")
-"""What rows must be; the others are out of order."""
+_DRAWN = (*JUDGED, "missing")
+"""What rows must be; nobody knows what to expect of the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class SeriesRows:
 
     def __init__(self, found: Findings) -> None:
         rows = np.flatnonzero(coded(found.verdicts, "status", *_DRAWN))
-        self._rows = rows[np.argsort(found.history.series[rows], kind="stable")]
+        self._rows = rows[np.lexsort((found.history.time_us[rows], found.history.series[rows]))]
         n = len(found.history.keys)
         self._begins = np.searchsorted(found.history.series[self._rows], np.arange(n + 1))
         self._found = found

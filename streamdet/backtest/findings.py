@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from streamdet.backtest.evaluation import Evaluation, evaluate
 from streamdet.backtest.history import History
 from streamdet.backtest.labels import Labels
+from streamdet.backtest.rows import JUDGED
 from streamdet.backtest.summary import Summary, coded, floats, summarize
 from streamdet.config import Config
 from streamdet.detectors import DETECTORS
@@ -25,9 +26,8 @@ class Judges:
     """Which detector judged each series."""
 
     def __init__(self, history: History, config: Config) -> None:
-        names = [
-            config.detection_for(SeriesId.parse(key.decode())).detector for key in history.keys
-        ]
+        rules = [history.keys[history.leaves.get(i, i)] for i in range(len(history.keys))]
+        names = [config.detection_for(SeriesId.parse(key.decode())).detector for key in rules]
         self.names = sorted(set(names))
         """Of those that judged any."""
         self._index = np.array([self.names.index(name) for name in names], np.int64)
@@ -52,16 +52,24 @@ class Findings:
     labels: Labels | None
     evaluation: Evaluation | None
     """Both or none."""
+    notes: tuple[str, ...]
+    """What is not to be seen in the rows; see `rows.RowVerdicts`."""
 
     @staticmethod
     def of(
-        source: str, history: History, verdicts: pa.Table, config: Config, labels: Labels | None
+        source: str,
+        history: History,
+        verdicts: pa.Table,
+        config: Config,
+        labels: Labels | None,
+        notes: tuple[str, ...] = (),
     ) -> Findings:
-        """Return what is found in `verdicts`, a table of `verdicts.result`."""
+        """Return what is found in `verdicts`, a table of `verdicts.result` for `history`."""
         judges = Judges(history, config)
         evaluation = None
         if labels is not None:
-            rows = np.flatnonzero(coded(verdicts, "status", "ok", "warming"))
+            rows = np.flatnonzero(coded(verdicts, "status", *JUDGED))
+            rows = rows[np.argsort(history.time_us[rows], kind="stable")]
             evaluation = evaluate(
                 history.series[rows],
                 labels.label[rows],
@@ -71,10 +79,13 @@ class Findings:
                 judges.thresholds,
             )
         summary = summarize(history, verdicts)
-        return Findings(source, history, verdicts, config, judges, summary, labels, evaluation)
+        return Findings(
+            source, history, verdicts, config, judges, summary, labels, evaluation, notes
+        )
 
     def lines(self) -> Iterator[str]:
         """Yield what the terminal shows: the strangest series, and how the labels were met."""
+        yield from self.notes
         strange = [self.summary.series[at] for at in self.summary.strangest]
         shown = [one for one in strange[:_SHOWN] if one.anomalies]
         if shown:

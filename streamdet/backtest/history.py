@@ -56,6 +56,10 @@ class History:
     there are none, and rows are taken by event time."""
     overrides: dict[int, Overrides] = field(default_factory=dict)
     """Row -> parameters that hold from this row of its series on."""
+    record_us: NDArray[np.int64] | None = None
+    """Shape (n,): time of the row's record, NEVER where unknown; None: of all rows."""
+    leaves: dict[int, int] = field(default_factory=dict)
+    """Series that others are rolled up into -> one of those, by whose rule it is judged."""
 
 
 class _NativePoint(msgspec.Struct, forbid_unknown_fields=True):

@@ -122,6 +122,8 @@ def _facts(found: Findings) -> Iterator[str]:
         first = f"the first at {escape(found.labels.first_left_out)}"
         count = _many(found.labels.left_out, "label")
         yield f"<dt>Left out</dt><dd>{count} without any point of their series, {first}</dd>"
+    if found.notes:
+        yield f"<dt>Without a row</dt><dd>{escape('; '.join(found.notes))}</dd>"
 
 
 def _settings(config: Config) -> Iterator[str]:
@@ -147,7 +149,7 @@ def _texts(values: Mapping[str, object]) -> Iterator[str]:
 
 def _tiles(summary: Summary) -> Iterator[str]:
     share = summary.anomalies / summary.points if summary.points else 0.0
-    yield _tile(f"{summary.points:,}", "points", "rows of the input")
+    yield _tile(f"{summary.points:,}", "points", "rows of the verdicts")
     yield _tile(f"{len(summary.series):,}", "series", "metrics with their dimensions")
     yield _tile(f"{summary.anomalies:,}", "anomalies", f"{_percent(share)} of the points")
     yield _tile(f"{summary.incidents:,}", "incidents", "alerts that a person gets")

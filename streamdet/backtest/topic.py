@@ -165,6 +165,7 @@ class _Rows:
         self.series: list[NDArray[np.int64]] = []
         self.time_us: list[NDArray[np.int64]] = []
         self.value: list[NDArray[np.float64]] = []
+        self.record_us: list[NDArray[np.int64]] = []
         self.overrides: dict[int, Overrides] = {}
         self._n = 0
 
@@ -188,6 +189,7 @@ class _Rows:
         self.series.append(series[rows])
         self.time_us.append(points.time_us[rows])
         self.value.append(points.value[rows])
+        self.record_us.append(points.record_us[rows])
         self._n += len(rows)
         return int(usable.sum()) - len(rows)
 
@@ -196,6 +198,7 @@ def _history(partitions: list[_Rows], names: _Names) -> History:
     series = _joined([column for rows in partitions for column in rows.series], np.int64)
     time_us = _joined([column for rows in partitions for column in rows.time_us], np.int64)
     value = _joined([column for rows in partitions for column in rows.value], np.float64)
+    record_us = _joined([column for rows in partitions for column in rows.record_us], np.int64)
     ends = np.cumsum([len(rows) for rows in partitions], dtype=np.int64)
     starts = ends - np.array([len(rows) for rows in partitions], np.int64)
     overrides = {
@@ -211,6 +214,7 @@ def _history(partitions: list[_Rows], names: _Names) -> History:
         value,
         [np.arange(start, end) for start, end in zip(starts, ends, strict=True)],
         overrides,
+        record_us,
     )
 
 

@@ -22,6 +22,7 @@ from streamdet.backtest import FileInput
 from streamdet.backtest.evaluation import SENSITIVITIES, Evaluation, Tally, evaluate
 from streamdet.backtest.history import History
 from streamdet.backtest.labels import read_labels
+from streamdet.backtest.rows import RowVerdicts
 from streamdet.backtest.season import FoundPeriod, series_rows, usual_period
 from streamdet.backtest.summary import DAY_US
 from streamdet.backtest.verdicts import judge
@@ -154,7 +155,9 @@ def suggest(
     depend on earlier ones (suppressCondition, maxAnomalyRatio) that is close and not exact; the
     figures in the reasons are exact, since they come from a backtest with what is suggested.
     """
-    groups = _groups(history, config)
+    before = judge(history, config, on_progress=on_progress)
+    rows, label = before.history, None if label is None else before.labelled(label)
+    groups = _groups(before, config)
     ring_length = config.detection.ring_length
 
     def judged(changes: Sequence[Changes]) -> Verdicts:
@@ -165,13 +168,12 @@ def suggest(
         changed = config.model_copy(update={"rules": tuple(rules)})
         return judge(history, changed, on_progress=on_progress)
 
-    by_series = series_rows(history)
-    found = [usual_period(history, by_series, group.series) for group in groups]
+    by_series = series_rows(rows)
+    found = [usual_period(rows, by_series, group.series) for group in groups]
     wanted = [
         {"period": each.period} if each.period not in (0, group.settings.period) else {}
         for group, each in zip(groups, found, strict=True)
     ]
-    before = judged([{}] * len(groups))
     plain = judged([_WIDEST] * len(groups))
     seasonal = judged([_WIDEST | each for each in wanted]) if any(wanted) else plain
 
@@ -179,7 +181,7 @@ def suggest(
     changes, reasons = [], []
     for group, period, change in zip(groups, found, wanted, strict=True):
         verdicts = (plain, seasonal) if change else (plain,)
-        decided, why = _decide(history, verdicts, group, goal, period)
+        decided, why = _decide(rows, verdicts, group, goal, period)
         changes.append(decided)
         reasons.append(why)
     after = judged(changes)
@@ -187,7 +189,7 @@ def suggest(
         Suggestion(
             group.rule(change, ring_length),
             len(group.series),
-            (*_expected(history, before, after, group, goal), *why),
+            (*_expected(rows, before, after, group, goal), *why),
         )
         for group, change, why in zip(groups, changes, reasons, strict=True)
     ]
@@ -227,13 +229,18 @@ def _decide(
     )
 
 
-def _groups(history: History, config: Config) -> list[_Group]:
-    """Return a group for each rule, and one for each metric of the series that no rule fits."""
+def _groups(before: RowVerdicts, config: Config) -> list[_Group]:
+    """Return a group for each rule, and one for each metric of the series that no rule fits.
+
+    A series that others are rolled up into is of their group. Rows are those that were of use, by
+    time.
+    """
+    history = before.history
     rules = [(rule, rule.over(config.detection)) for rule in config.rules]
     others: dict[str, int] = {}
     of_series = np.empty(len(history.keys), np.int64)
-    for number, key in enumerate(history.keys):
-        series = SeriesId.parse(key.decode())
+    for number in range(len(history.keys)):
+        series = SeriesId.parse(history.keys[history.leaves.get(number, number)].decode())
         fitting = [at for at, (rule, _) in enumerate(rules) if rule.match.fits(series)]
         of_series[number] = (
             fitting[0] if fitting else len(rules) + others.setdefault(series.metric, len(others))
@@ -247,7 +254,8 @@ def _groups(history: History, config: Config) -> list[_Group]:
     ]
     described += [({"metric": glob.escape(metric)}, {}, config.detection) for metric in others]
     of_row = of_series[history.series]
-    order = np.argsort(of_row, kind="stable")
+    order = np.flatnonzero(before.judged)
+    order = order[np.lexsort((history.time_us[order], of_row[order]))]
     rows = np.split(order, np.searchsorted(of_row[order], np.arange(1, len(described))))
     return [
         _Group(match, set_, settings, np.flatnonzero(of_series == at).tolist(), rows[at])
@@ -271,7 +279,7 @@ def _error_share(
     The median over the series, so that one of huge values does not decide for all.
     """
     error, other = (
-        np.abs(history.value[rows] - verdicts.expected_value[rows])
+        np.abs(verdicts.value[rows] - verdicts.expected_value[rows])
         for verdicts in (plain, seasonal)
     )
     both = ~np.isnan(error + other)

@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from streamdet.backtest.history import VERDICT_COLUMNS, History
+from streamdet.backtest.order import play_order
+from streamdet.backtest.rows import STATUSES, RowVerdicts, Status, statuses, unjudged
+from streamdet.backtest.windows import Windows
 from streamdet.config import Config
+from streamdet.kernels.header import ABSENT, NEVER
 from streamdet.serde.event import MARGIN_SCALE
-from streamdet.task import Task, place, unjudged
-from streamdet.types import IncidentState, Outcome, Overrides, Partition, Points, SeriesId, Verdicts
+from streamdet.task import Task
+from streamdet.types import (
+    IncidentState,
+    Outcome,
+    Overrides,
+    Partition,
+    Points,
+    Released,
+    SeriesId,
+    Verdicts,
+)
 
 _CHUNK_POINTS = 50_000
-_NO_VALUE = 255
-"""Beside the outcomes of `types.Outcome`: the row has no value, so nobody was asked."""
+_LAST = np.iinfo(np.int64).max
 
 
 def judge(
@@ -25,12 +38,12 @@ def judge(
     *,
     chunk_points: int = _CHUNK_POINTS,
     on_progress: Callable[[int], None] = lambda points: None,
-) -> Verdicts:
-    """Return the verdicts of `history`, row by row; outcome 255 where a row has no value.
+) -> RowVerdicts:
+    """Return the verdicts of `history`, row by row, with windows in place of what they are made of.
 
-    Points of a file are played in the order of event time, as a topic would bring many series at
-    once; those of one series stay in the order of the file, so what is late there is late here.
-    Points of a topic are played in the order of their records, partition by partition.
+    Points of a file are played by event time, as a topic would bring many series at once (see
+    `order.play_order`); points of a topic in the order of their records, partition by partition.
+    At the end nothing is released before its time: what a worker would still hold back is pending.
 
     Parameters
     ----------
@@ -39,80 +52,160 @@ def judge(
     on_progress
         Called with the number of points judged since the last call.
     """
-    n = len(history.value)
-    verdicts = unjudged(n, _NO_VALUE)
-    buffer = np.frombuffer(b"".join(history.keys), np.uint8)
-    size = np.array([len(key) for key in history.keys], np.int32)
-    start = np.cumsum(size, dtype=np.int64) - size
-    runs = [_play_order(history)] if history.partitions is None else history.partitions
+    runs = [play_order(history)] if history.partitions is None else history.partitions
+    play = _Play(history, config)
     for index, run in enumerate(runs):
         task = Task(Partition("backtest", index), config)
         for begin in range(0, len(run), chunk_points):
             rows = run[begin : begin + chunk_points]
-            series = history.series[rows]
-            points = Points(
-                record=np.arange(len(rows), dtype=np.int32),
-                element=np.full(len(rows), -1, np.int32),
-                time_us=history.time_us[rows],
-                value=history.value[rows],
-                buffer=buffer,
-                key_start=start[series],
-                key_size=size[series],
-                raw=np.zeros(len(rows), np.bool_),
-                overrides=_overrides_at(history, rows),
-            )
-            place(task.detect(points, task.route(points, _never_asked)), rows, verdicts)
+            play.chunk(task, rows)
             task.evict()
             on_progress(len(rows))
-    return verdicts
+        play.end(task, run)
+    return play.found()
 
 
-def _statuses(verdicts: Verdicts) -> pa.DictionaryArray:
-    """Return what became of each row: `ok`, `warming`, `missing`, or another outcome's name."""
-    names = [outcome.name.lower() for outcome in Outcome] + ["warming", "missing"]
-    codes = verdicts.outcome.astype(np.int32)
-    codes[(codes == Outcome.OK) & np.isnan(verdicts.expected_value)] = names.index("warming")
-    codes[codes == _NO_VALUE] = names.index("missing")
-    return pa.DictionaryArray.from_arrays(codes, names)
+class _Play:
+    """The rows of a history on their way through the tasks of its partitions."""
+
+    def __init__(self, history: History, config: Config) -> None:
+        self._history, self._config = history, config
+        self._rows = unjudged(history, Status.MISSING)
+        self._windows = Windows(history, config)
+        self._buffer = np.frombuffer(b"".join(history.keys), np.uint8)
+        self._size = np.array([len(key) for key in history.keys], np.int32)
+        self._start = np.cumsum(self._size, dtype=np.int64) - self._size
+
+    def chunk(self, task: Task, rows: NDArray[np.int64]) -> None:
+        """Let `task` judge `rows`, of its partition."""
+        history = self._history
+        series = history.series[rows]
+        points = Points(
+            record=np.arange(len(rows), dtype=np.int32),
+            element=np.full(len(rows), -1, np.int32),
+            time_us=history.time_us[rows],
+            value=history.value[rows],
+            buffer=self._buffer,
+            key_start=self._start[series],
+            key_size=self._size[series],
+            raw=np.zeros(len(rows), np.bool_),
+            offset=rows,
+            record_us=(
+                np.full(len(rows), NEVER) if history.record_us is None else history.record_us[rows]
+            ),
+            overrides=_overrides_at(history, rows),
+        )
+        handles = task.route(points, _never_asked)
+        judged = task.detect(points, handles)
+        self._rows.status[rows] = np.where(
+            judged.outcome == Outcome.OK, Status.PENDING, judged.outcome
+        )
+        self._windows.follow(task, handles, series)
+        self._take(task, judged.released, judged.verdicts)
+
+    def end(self, task: Task, run: NDArray[np.int64]) -> None:
+        """Take what is due by the end of a partition, `run`, and say what is still held back."""
+        for released, verdicts in task.sweep():
+            self._take(task, released, verdicts)
+        self._windows.end(task)
+        left = run[self._rows.status[run] == Status.PENDING]
+        left = left[~self._windows.aggregated[self._history.series[left]]]
+        if len(left):
+            self._settle(task, left, run)
+
+    def found(self) -> RowVerdicts:
+        """Return what was found."""
+        rows = self._windows.in_place(self._rows)
+        if rows.absences:
+            times = "absence" if rows.absences == 1 else "absences"
+            silent = "a series was silent for longer than its absent_after"
+            said = f"{rows.absences:,} {times}: {silent}"
+            rows.notes = (*rows.notes, said)
+        return rows
+
+    def _take(self, task: Task, released: Released, verdicts: Verdicts) -> None:
+        """Put verdicts to the rows that they are of."""
+        self._rows.absences += int(np.count_nonzero(released.use == ABSENT))
+        index = self._windows.take(task, released, verdicts)
+        rows = released.offset[index]
+        for column in fields(Verdicts):
+            getattr(self._rows, column.name)[rows] = getattr(verdicts, column.name)[index]
+        self._rows.status[rows] = statuses(released, verdicts)[index]
+
+    def _settle(self, task: Task, left: NDArray[np.int64], run: NDArray[np.int64]) -> None:
+        """Tell apart the rows `left` of the partition `run`, which were used but have no verdict.
+
+        They are held back; or another row of the same time has their verdict; or they are of a
+        counter that had no rate yet.
+        """
+        history, rows = self._history, self._rows
+        numbers, at = np.unique(history.series[left], return_inverse=True)
+        counter, merged = np.zeros((2, len(numbers)), np.bool_)
+        released_us = np.full(len(numbers), _LAST)
+        handles = task.store.table.find(self._buffer, self._start[numbers], self._size[numbers])
+        for i, (number, handle) in enumerate(zip(numbers.tolist(), handles.tolist(), strict=True)):
+            settings = self._config.detection_for(SeriesId.parse(history.keys[number].decode()))
+            counter[i] = settings.transform == "rate"
+            merged[i] = settings.duplicates != "first"
+            if handle >= 0:
+                pool, slot = task.store.at(handle)
+                if pool.header["n_pending"][slot]:
+                    off_us = max(settings.tolerance_us, 0)  # from the line that it was moved to
+                    released_us[i] = pool.header["time_us"][slot] + off_us
+        waits = history.time_us[left] > released_us[at]
+        doubled = merged[at]
+        if (counter & merged).any():
+            others = run[np.isin(history.series[run], numbers[counter & merged])]
+            doubled &= np.isin(
+                _moments(history, left), _moments(history, others[rows.judged[others]])
+            )
+        unrated = left[~waits & ~doubled]
+        rows.status[left[~waits & doubled]] = Status.DUPLICATE
+        rows.status[unrated] = Status.WARMING
+        rows.value[unrated] = np.nan
 
 
-def _states(verdicts: Verdicts) -> pa.DictionaryArray:
+def _moments(history: History, rows: NDArray[np.int64]) -> NDArray[np.void]:
+    """Return series and time of `rows` as one value each."""
+    return np.rec.fromarrays([history.series[rows], history.time_us[rows]])
+
+
+def _states(rows: RowVerdicts) -> pa.DictionaryArray:
     """Return where each row stands in an incident: `onset`, `ongoing`, `recovered`, or null."""
     names = [state.name.lower() for state in IncidentState if state]
-    codes = verdicts.state.astype(np.int32) - 1
+    codes = rows.state.astype(np.int32) - 1
     return pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), names)
 
 
-def result(history: History, verdicts: Verdicts) -> pa.Table:
-    """Return the rows of `history` with their verdicts beside them; null where there is none.
+def result(rows: RowVerdicts) -> pa.Table:
+    """Return the rows with their verdicts beside them; null where there is none.
 
-    The value of a counter's row is its rate, which is what was judged, as in an event.
+    The value is what was judged, as in an event: of a counter its rate, of points of one time
+    that are merged what they became.
     """
     width = 100 - MARGIN_SCALE  # as in `serde.event.boundaries`
-    upper = verdicts.expected_value + width * verdicts.upper_margin
-    lower = verdicts.expected_value - width * verdicts.lower_margin
-    above, below = verdicts.value > upper, verdicts.value < lower
-    anomalous = above | below
-    unjudged = np.isin(verdicts.outcome, (_NO_VALUE, Outcome.DROPPED_SERIES_LIMIT))
+    upper = rows.expected_value + width * rows.upper_margin
+    lower = rows.expected_value - width * rows.lower_margin
+    above, below = rows.value > upper, rows.value < lower
+    unjudged = ~rows.judged | np.isnan(rows.value)
     found = {
-        "expectedValue": pa.array(verdicts.expected_value, from_pandas=True),
+        "expectedValue": pa.array(rows.expected_value, from_pandas=True),
         "lowerBoundary": pa.array(lower, from_pandas=True),
         "upperBoundary": pa.array(upper, from_pandas=True),
-        "score": pa.array(verdicts.score, from_pandas=True),
-        "severity": pa.array(verdicts.severity),
-        "isAnomaly": pa.array(anomalous),
+        "score": pa.array(rows.score, from_pandas=True),
+        "severity": pa.array(rows.severity),
+        "isAnomaly": pa.array(above | below),
         "isPositiveAnomaly": pa.array(above),
         "isNegativeAnomaly": pa.array(below),
-        "alert": pa.array(verdicts.alert, from_pandas=True),
-        "period": pa.array(verdicts.period, mask=unjudged),
-        "sensitivity": pa.array(verdicts.sensitivity, mask=unjudged),
-        "state": _states(verdicts),
-        "status": _statuses(verdicts),
+        "alert": pa.array(rows.alert, from_pandas=True),
+        "period": pa.array(rows.period, mask=unjudged),
+        "sensitivity": pa.array(rows.sensitivity, mask=unjudged),
+        "state": _states(rows),
+        "status": pa.DictionaryArray.from_arrays(rows.status.astype(np.int32), STATUSES),
     }
-    table = history.table
-    rated = (verdicts.outcome == Outcome.OK) & (verdicts.value != history.value)
-    if rated.any():  # `transform: rate`; the first point of a counter has none
-        value = pa.array(np.where(rated, verdicts.value, history.value), from_pandas=True)
+    table = rows.history.table
+    if not np.array_equal(rows.value, rows.history.value, equal_nan=True):
+        value = pa.array(rows.value, from_pandas=True)
         table = table.set_column(table.column_names.index("value"), "value", value)
     for name in VERDICT_COLUMNS:
         table = table.append_column(name, found[name])
@@ -132,16 +225,3 @@ def _overrides_at(history: History, rows: NDArray[np.int64]) -> dict[int, Overri
 
 def _never_asked(record: int) -> SeriesId:
     raise AssertionError("keys are the identities' own text")
-
-
-def _play_order(history: History) -> NDArray[np.int64]:
-    """Return the rows that have a value, by their series' newest event time so far."""
-    rows = np.flatnonzero(~np.isnan(history.value))
-    series = history.series[rows]
-    by_series = np.argsort(series, kind="stable")
-    newest_us = history.time_us[rows[by_series]]
-    for part in np.split(newest_us, np.flatnonzero(np.diff(series[by_series])) + 1):
-        np.maximum.accumulate(part, out=part)  # a view
-    played_us = np.empty(len(rows), np.int64)
-    played_us[by_series] = newest_us
-    return rows[np.argsort(played_us, kind="stable")]

@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from streamdet.cli import backtest, configuration, program, topics, worker
+from streamdet.cli import backtest, configuration, dlq, doctor, program, rekey, topics, worker
 
 app = typer.Typer(
     name="streamdet",
@@ -25,6 +25,8 @@ app.command()(worker.run)
 app.command()(worker.demo)
 app.command()(configuration.validate)
 app.command()(topics.replay)
+app.command()(rekey.rekey)
+app.command()(doctor.doctor)
 app.command()(backtest.backtest)
 app.command()(backtest.tune)
 app.command()(program.version)
@@ -37,6 +39,12 @@ app.add_typer(_config, name="config")
 _topics = typer.Typer(no_args_is_help=True, help="Make the topics a worker needs.")
 _topics.command("create")(topics.topics_create)
 app.add_typer(_topics, name="topics")
+
+_dlq = typer.Typer(no_args_is_help=True, help="Look at dead letters, and send them in again.")
+_dlq.command("list")(dlq.dlq_list)
+_dlq.command("show")(dlq.dlq_show)
+_dlq.command("replay")(dlq.dlq_replay)
+app.add_typer(_dlq, name="dlq")
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ def validate(
     typer.echo(f"{file}: valid")
     typer.echo(f"  brokers    {settings.kafka.bootstrap_servers}, group {settings.kafka.group_id}")
     typer.echo(f"  input      {topics}")
-    typer.echo(f"  output     {settings.output.anomalies}, {settings.output.dead_letters}")
+    typer.echo(f"  output     {', '.join(settings.output_topics)}")
     typer.echo(f"  delivery   {settings.delivery}")
     typer.echo(f"  detection  {len(settings.rules)} rules, settings {settings.detection_hash}")
 

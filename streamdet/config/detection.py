@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from datetime import timedelta
 from functools import cached_property
 from typing import Any, Literal
 
 from pydantic import Field, field_serializer
 
+from streamdet.config.event_time import EventTimeConfig
 from streamdet.config.section import Problems, Section
-from streamdet.config.values import MICROSECOND
 from streamdet.types import SeriesId
 
 RING_LENGTH_MAX = 8640
@@ -19,32 +18,8 @@ RING_LENGTH_DEFAULT = 64
 RING_LENGTH_TO_SEARCH = 1440
 PERIODS_PER_RING = 3  # fewer and the season cannot be told from the points themselves
 
-Granularity = Literal[
-    "yearly", "monthly", "weekly", "daily", "hourly", "minutely", "secondly", "microsecond", "none"
-]
-ImputeMode = Literal["auto", "previous", "linear", "fixed", "zero", "notFill"]
 Direction = Literal["both", "up", "down"]
-Transform = Literal["none", "rate"]
 DetectorName = Literal["forecast", "spectral_residual", "threshold"]
-
-_GRANULARITY = {  # years and months differ in length, so they have no interval
-    "weekly": timedelta(weeks=1),
-    "daily": timedelta(days=1),
-    "hourly": timedelta(hours=1),
-    "minutely": timedelta(minutes=1),
-    "secondly": timedelta(seconds=1),
-    "microsecond": timedelta(milliseconds=1),  # as Azure's code has it, whatever the name says
-}
-_INTERVAL_MAX = timedelta(days=3660)
-
-
-def interval_us(granularity: Granularity, custom_interval: int) -> int:
-    """Return granularity x customInterval in microseconds; 0 for `none`, years and months."""
-    return _GRANULARITY.get(granularity, timedelta()) // MICROSECOND * custom_interval
-
-
-_LATER = " Checked and kept; acts from a later version on."
-
 
 _VALUE_MAX = 1e30  # of a point; beyond it a bound or a deviation has no meaning
 
@@ -79,8 +54,8 @@ class SuppressConditionConfig(Section):
     )
 
 
-class DetectionConfig(Section):
-    """How a series is judged, in Azure's words."""
+class DetectionConfig(EventTimeConfig):
+    """How a series is judged, in Azure's words, and before it how its points become values."""
 
     detector: DetectorName = Field(
         default="forecast", description="What judges the series; see docs/detectors.md."
@@ -100,17 +75,6 @@ class DetectionConfig(Section):
         le=RING_LENGTH_MAX // PERIODS_PER_RING,
         description="Points in a season (288: a day of five-minute points); null: found in the "
         "points, 0: none.",
-    )
-    granularity: Granularity = Field(
-        default="none",
-        description="Unit of the distance between points; none: found in the points.",
-    )
-    custom_interval: int = Field(
-        default=1,
-        alias="customInterval",
-        ge=1,
-        le=2**31 - 1,
-        description="So many units of granularity lie between two points.",
     )
     ring_length: int | None = Field(
         default=None,
@@ -147,25 +111,6 @@ class DetectionConfig(Section):
         le=_VALUE_MAX,
         description="A value below it is an anomaly whatever else is said; null: no bound.",
     )
-    transform: Transform = Field(
-        default="none",
-        description="What is judged: the value (none), or the increase per second of a counter "
-        "(rate).",
-    )
-    impute_mode: ImputeMode = Field(
-        default="auto", alias="imputeMode", description="How gaps are filled." + _LATER
-    )
-    impute_fixed_value: float | None = Field(
-        default=None,
-        alias="imputeFixedValue",
-        allow_inf_nan=False,
-        description="What fills a gap in mode fixed." + _LATER,
-    )
-
-    @property
-    def interval_us(self) -> int:
-        """Microseconds between two points; 0 when not known or of calendar length."""
-        return interval_us(self.granularity, self.custom_interval)
 
     @property
     def ring_points(self) -> int:
@@ -175,13 +120,19 @@ class DetectionConfig(Section):
 
     def problems(self) -> Problems:
         """Yield parameters that do not go together."""
+        yield from super().problems()
         needed = PERIODS_PER_RING * (self.period or 0)
         if self.ring_length is not None and self.ring_length < needed:
             yield ("ring_length",), f"must hold three periods: at least {needed}, or null"
-        if self.impute_mode == "fixed" and self.impute_fixed_value is None:
-            yield ("imputeMode",), "needs imputeFixedValue beside it when it is fixed"
-        if self.interval_us > _INTERVAL_MAX // MICROSECOND:
-            yield ("customInterval",), "makes an interval of more than ten years; lower it"
+        if self.late == "fill" and self.detector != "forecast":
+            what = "is fill, which only the detector forecast can do"
+            yield ("late",), f"{what}; make it drop or topic"
+        if self.late == "fill" and self.aggregate is not None:
+            what = "is fill, which has no effect with aggregate: a window that is over stays so"
+            yield ("late",), f"{what}; make it drop or topic"
+        if self.late == "fill" and self.transform == "rate":
+            what = "is fill, but no rate is known of a counter's point that was passed over"
+            yield ("late",), f"{what}; make it drop or topic"
         bounds = (self.lower_bound, self.upper_bound)
         if self.detector == "threshold" and bounds == (None, None):
             yield ("detector",), "is threshold, which needs upperBound or lowerBound beside it"

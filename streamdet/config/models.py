@@ -107,6 +107,10 @@ class OutputConfig(Section):
     dead_letters: TopicName = Field(
         default="streamdet.dead-letters", description="Topic of the records that cannot be used."
     )
+    late: TopicName = Field(
+        default="streamdet.late",
+        description="Topic of the points that come too late, where a rule says late: topic.",
+    )
     publish: Literal["anomalies", "onsets", "all"] = Field(
         default="anomalies",
         description="Every anomaly and each incident's recovery; only each incident's first "
@@ -146,6 +150,13 @@ class LimitsConfig(Section):
     )
     max_dimensions: int = Field(
         default=64, ge=0, le=1024, description="Dimensions a series may have."
+    )
+
+    max_pending_points: int = Field(
+        default=4096,
+        ge=16,
+        le=1_000_000,
+        description="Points a series may hold back; with more the oldest is released early.",
     )
 
     @field_validator("series_ttl")
@@ -243,6 +254,14 @@ class Config(Section):
 
         return lookup
 
+    @property
+    def output_topics(self) -> tuple[str, ...]:
+        """The topics a worker writes: output.late only where something is sent there."""
+        written = (self.output.anomalies, self.output.dead_letters)
+        every = (self.detection, *(rule.over(self.detection) for rule in self.rules))
+        late = any(detection.late == "topic" for detection in every)
+        return (*written, self.output.late) if late else written
+
     @cached_property
     def detection_hash(self) -> str:
         """Twelve hexadecimal digits that change with whatever can change a verdict."""
@@ -275,18 +294,39 @@ class Config(Section):
     def problems(self) -> Problems:
         """Yield what fields say together that cannot be."""
         yield from ((("kafka", *place), text) for place, text in self.kafka.problems())
-        yield from ((("detection", *place), text) for place, text in self.detection.problems())
-        inherited = list(self.detection.problems())
+        inherited = list(self._detection_problems(self.detection))
+        yield from ((("detection", *place), text) for place, text in inherited)
         for index, rule in enumerate(self.rules):
-            for problem in rule.over(self.detection).problems():
+            for problem in self._detection_problems(rule.over(self.detection)):
                 if problem not in inherited:
                     yield ("rules", index, "set", *problem[0]), problem[1]
-        if self.output.anomalies == self.output.dead_letters:
-            yield ("output", "dead_letters"), "must not be the topic of the anomalies"
-        for index, entry in enumerate(self.input.topics):
-            for field in ("anomalies", "dead_letters"):
-                if entry.covers(getattr(self.output, field)):
-                    what = f"takes in output.{field}: streamdet would read what it writes"
-                    yield ("input", "topics", index), f"{what}; make the two differ"
+        yield from self._topic_problems()
         if self.commit_interval >= self.transaction_timeout:
             yield ("commit_interval",), "must be shorter than transaction_timeout"
+
+    def _detection_problems(self, detection: DetectionConfig) -> Problems:
+        yield from detection.problems()
+        ttl = self.limits.series_ttl
+        if ttl is None:
+            return
+        if detection.longest_interval > ttl:
+            what = "makes an interval longer than limits.series_ttl, after which a series is"
+            yield ("granularity",), f"{what} forgotten; raise that, or set it to 0"
+        if detection.absent_after_us >= self.limits.series_ttl_us:
+            what = "must be shorter than limits.series_ttl, after which a series is forgotten"
+            yield ("absent_after",), what
+
+    def _topic_problems(self) -> Problems:
+        topics = {
+            name: getattr(self.output, name) for name in ("anomalies", "dead_letters", "late")
+        }
+        names = list(topics)
+        for at, name in enumerate(names):
+            same = next((other for other in names[:at] if topics[other] == topics[name]), None)
+            if same:
+                yield ("output", name), f"must not be the topic of output.{same}"
+        for index, entry in enumerate(self.input.topics):
+            for name, topic in topics.items():
+                if entry.covers(topic):
+                    what = f"takes in output.{name}: streamdet would read what it writes"
+                    yield ("input", "topics", index), f"{what}; make the two differ"

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from streamdet.config import DetectionConfig
 from streamdet.detectors import conditions
-from streamdet.kernels.rate import NONE, RATE_NEXT
 from streamdet.types import StateLayout, Verdicts
 
 
@@ -22,7 +21,7 @@ class Detector:
     """
 
     layout: StateLayout
-    """Its name, and the row: fields of HEADER, CONDITIONS, INCIDENT and RATE, and `sensitivity`."""
+    """Its name, and the row: fields of HEADER, CONDITIONS and INCIDENT, and `sensitivity`."""
     kernel: Callable[..., None]
     """As `kernels.forecast.detect`, with the same parameters."""
     ring_points: Callable[[DetectionConfig], int]
@@ -43,15 +42,7 @@ class Detector:
         """Write `settings` into row `slot` of `rows`; they hold from the next point on."""
         row = rows[slot]
         self.parameters(row, settings)
-        given = settings.interval_us > 0
-        if given or row["interval_given"]:
-            row["interval_us"], row["spacing_votes"] = settings.interval_us, 0
-        row["interval_given"] = given
         row["sensitivity"] = settings.sensitivity
-        if settings.transform == "none":
-            row["transform"] = NONE
-        elif row["transform"] == NONE:
-            row["transform"] = RATE_NEXT
         conditions.configure(row, settings)
 
     def run(
@@ -61,7 +52,7 @@ class Detector:
         slot: NDArray[np.int64],
         step: NDArray[np.int32],
         value: NDArray[np.float64],
-        outcome: NDArray[np.uint8],
+        use: NDArray[np.uint8],
     ) -> Verdicts:
         """Judge and learn n points of one pool, in order.
 
@@ -74,11 +65,12 @@ class Detector:
         slot : int64[n]
             Row of the point's series.
         step : int32[n]
-            Grid steps since the series' previous point; `kernels.align.RESTART` where it begins.
+            Grid steps since the series' previous point; `kernels.header.RESTART` where it begins.
         value : float64[n]
-            Finite where `outcome` is OK.
-        outcome : uint8[n]
-            Points with another outcome than OK leave everything as it was.
+            Finite, but for notes.
+        use : uint8[n]
+            JUDGE, LEARN, FILL or a note, see `kernels.header`. But for JUDGE nothing is said: what
+            would be found is NaN, False or 0.
         """
         n = len(slot)
         expected_value, upper_margin, lower_margin = np.empty(n), np.empty(n), np.empty(n)
@@ -86,13 +78,12 @@ class Detector:
         is_anomaly, state = np.empty(n, np.bool_), np.empty(n, np.uint8)
         period = np.empty(n, np.int32)
         self.kernel(
-            rows, ring, slot, step, value, outcome,
+            rows, ring, slot, step, value, use,
             expected_value, upper_margin, lower_margin, score, is_anomaly, state, alert, period,
         )  # fmt: skip
         # One by one, for the same bits everywhere: numpy's exp depends on the processor.
         severity[is_anomaly] = [self.severity(each) for each in score[is_anomaly].tolist()]
         return Verdicts(
-            outcome=outcome,
             value=value,
             expected_value=expected_value,
             upper_margin=upper_margin,

@@ -47,6 +47,8 @@ class KafkaConsumer:
         ``group.instance.id`` work as they do there.
     group
         Name of the consumer group.
+    tells_ends
+        Have `position` know of a partition's end though no record is there.
 
     Raises
     ------
@@ -54,8 +56,8 @@ class KafkaConsumer:
         An option is unknown or its value impossible.
     """
 
-    def __init__(self, options: Options, group: str) -> None:
-        conf = consumer_options(options, group)
+    def __init__(self, options: Options, group: str, *, tells_ends: bool = False) -> None:
+        conf = {**consumer_options(options, group), "enable.partition.eof": tells_ends}
         self._reset_to_end = conf["auto.offset.reset"] in ("latest", "end", "largest")
         self._names = Names(group=group)
         self._trouble = ClientTrouble(self._names)
@@ -68,6 +70,8 @@ class KafkaConsumer:
         self._began: dict[Partition, int] = {}  # the first offset read since the assignment
         self._read_from: set[Partition] = set()  # since the assignment or the last rewind
         self._pending: list[KafkaBatch] = []
+        self._position: dict[Partition, int] = {}
+        self._ended: dict[Partition, int] = {}  # as `_position`, for when `_pending` is given out
         self._closed = False
 
     def subscribe(self, topics: Sequence[str], listener: RebalanceListener) -> None:
@@ -96,6 +100,10 @@ class KafkaConsumer:
         if not self._pending:
             self._fill_pending(records_max, timeout_s)
         batches, self._pending = self._pending, []
+        self._position.update({b.partition: int(b.offsets[-1]) + 1 for b in batches})
+        for partition, end in self._ended.items():  # records may have come behind it
+            self._position[partition] = max(end, self._position.get(partition, end))
+        self._ended.clear()
         return batches
 
     def group_metadata(self) -> object:
@@ -176,6 +184,10 @@ class KafkaConsumer:
             return None
         return end if end >= 0 else None
 
+    def position(self, partition: Partition) -> int | None:
+        """Return the offset below which `poll` has returned all records; None while unknown."""
+        return self._position.get(partition)
+
     def close(self) -> None:
         """Leave the group; the listener's `on_revoked` comes first. May be called twice."""
         if self._closed:
@@ -240,6 +252,11 @@ class KafkaConsumer:
         """Raise what an error in place of a record means, unless reading simply goes on."""
         error = message.error()
         assert error is not None
+        if error.code() == KafkaError._PARTITION_EOF:
+            partition = Partition(message.topic() or "", message.partition() or 0)
+            if partition in self._assigned and partition not in self._taken:
+                self._ended[partition] = message.offset() or 0
+            return
         if error.code() == KafkaError._MAX_POLL_EXCEEDED:
             LOG.warning("out of the group: no poll within max.poll.interval.ms; joining again")
             return
@@ -279,6 +296,7 @@ class KafkaConsumer:
         for partition in partitions:
             self._began.pop(partition, None)
             self._read_from.discard(partition)
+            self._forget_position(partition)
         assert self._listener is not None
         self._tell(self._listener.on_assigned, partitions)
 
@@ -368,7 +386,12 @@ class KafkaConsumer:
                 time.sleep(0.005)
             else:
                 self._read_from.discard(partition)
+                self._forget_position(partition)
                 return
+
+    def _forget_position(self, partition: Partition) -> None:
+        self._position.pop(partition, None)
+        self._ended.pop(partition, None)
 
 
 def _place(partition: Partition, offset: int = OFFSET_INVALID) -> TopicPartition:

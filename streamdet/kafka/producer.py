@@ -218,6 +218,7 @@ class KafkaProducer:
                     record.key,
                     headers=list(record.headers) or None,
                     timestamp=record.timestamp_ms or 0,
+                    partition=-1 if record.partition is None else record.partition,
                 )
             except BufferError:
                 deadline = deadline or time.monotonic() + self._timeout_s

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
@@ -11,6 +11,7 @@ from streamdet.errors import FatalError, RetriableError
 from streamdet.kafka.batch import KafkaBatch, by_partition
 from streamdet.kafka.faults import RAISED, ClientTrouble, Names, fault_of
 from streamdet.kafka.options import Options, connect, consumer_options
+from streamdet.types import Partition
 
 _ANSWER_TIMEOUT_S = 30.0
 _SILENCE_MAX_S = 60.0
@@ -30,6 +31,10 @@ class KafkaReader:
         Its name.
     since_ms
         Leave out the records before the first whose own time is as late; None: none.
+    spans
+        Read these partitions from the first offset to before the second, and ask nobody.
+    silence_max_s
+        Give up when nothing has come for so long.
 
     Raises
     ------
@@ -41,8 +46,18 @@ class KafkaReader:
         No broker answers.
     """
 
-    def __init__(self, options: Options, group: str, topic: str, since_ms: int | None) -> None:
+    def __init__(
+        self,
+        options: Options,
+        group: str,
+        topic: str,
+        since_ms: int | None = None,
+        *,
+        spans: Mapping[int, tuple[int, int]] | None = None,
+        silence_max_s: float = _SILENCE_MAX_S,
+    ) -> None:
         self._names = Names(topic=topic, group=group)
+        self._silence_max_s = silence_max_s
         self._trouble = ClientTrouble(self._names)
         conf = {
             **consumer_options(options, group),
@@ -51,7 +66,7 @@ class KafkaReader:
         }
         self._consumer = connect(Consumer, conf, self._trouble)
         try:
-            self._start, self._end = self._span(topic, since_ms)
+            self._start, self._end = self._span(topic, since_ms) if spans is None else _two(spans)
         except RAISED as error:
             self._consumer.poll(0)  # the error callback knows why
             doing = f"asking for the ends of topic {topic!r}"
@@ -59,6 +74,8 @@ class KafkaReader:
             silent = self._trouble and isinstance(fault, RetriableError)
             raise (self._trouble.fault(doing) if silent else fault) from error
         self.n_records = sum(max(0, self._end[i] - self._start[i]) for i in self._end)
+        left = {i: end for i, end in self._end.items() if self._start[i] < end}
+        self.ends: Mapping[Partition, int] = {Partition(topic, i): end for i, end in left.items()}
 
     def batches(self, records_max: int) -> Iterator[KafkaBatch]:
         """Yield all records; see `ports.RecordReader`."""
@@ -70,7 +87,7 @@ class KafkaReader:
             messages = self._read(records_max)
             if messages:
                 heard_s = time.monotonic()
-            elif time.monotonic() - heard_s > _SILENCE_MAX_S:
+            elif time.monotonic() - heard_s > self._silence_max_s:
                 raise FatalError(f"{self._trouble.fault(f'reading topic {topic!r}')}; gave up")
             for partition, run in by_partition(self._records(messages, left)).items():
                 end = self._end[partition.index]
@@ -132,3 +149,7 @@ class KafkaReader:
                     raise fault
         left -= ended
         return records
+
+
+def _two(spans: Mapping[int, tuple[int, int]]) -> tuple[dict[int, int], dict[int, int]]:
+    return {i: start for i, (start, _) in spans.items()}, {i: end for i, (_, end) in spans.items()}

@@ -1,145 +1,224 @@
-"""Event time: which points are new, and how many steps of its grid a series moved on.
+"""Event time: from points as they come to an even row of values, whatever the road did to them.
 
-For now a series accepts points in ascending time only; what is older than its newest point is
-late, what is as old is a duplicate. Decided by event time alone. The grid is given, or found as the
-distance that most points have.
+Each arrival first lets the series' points go that are due by the partition's watermark, and is then
+released itself, held back, or counted out. What is due depends on the watermark at each record, so
+neither on how a stream is cut into batches nor on when `sweep` comes by.
 """
 
 from __future__ import annotations
 
+import math
+from typing import NamedTuple
+
 import numpy as np
+from numpy.typing import NDArray
 
+from streamdet.kernels.grid import between
+from streamdet.kernels.header import ABSENT, FILL, NEVER, RETURNED
 from streamdet.kernels.jit import kernel
+from streamdet.kernels.pending import hold
+from streamdet.kernels.rate import NONE, RATE_NEXT
+from streamdet.kernels.release import (
+    ABSENCES,
+    RELEASED_EARLY,
+    RETURNS,
+    emit,
+    is_due,
+    release,
+    release_oldest,
+    window_of,
+)
 
-HEADER = [
-    ("time_us", "<i8"),  # newest event time
-    ("interval_us", "<i8"),  # of the grid; 0: none known
-    ("spacing_us", "<i8"),  # of two points; the candidate for a grid that is to be found
-    ("spacing_votes", "u1"),  # how much more often the candidate was seen than not
-    ("interval_given", "u1"),  # the grid is the user's
-    ("stagger", "u1"),  # by the series' name: what is due now and then is not due for all at once
-]
-"""First fields of every detector's row."""
-
-NEVER = np.iinfo(np.int64).min
-"""time_us of a series without a point."""
-
-LINE_BYTES = 64
+OK = 0
+LATE = 1
+DUPLICATE = 2
+OFF_GRID = 6
+"""Of `types.Outcome`."""
 
 
-def whole_lines(fields):
-    """Return the dtype of a row with `fields`, packed, that fills whole cache lines."""
-    packed = np.dtype(fields)
-    return np.dtype(
-        {
-            "names": [field[0] for field in fields],
-            "formats": [packed.fields[field[0]][0] for field in fields],
-            "itemsize": -(-packed.itemsize // LINE_BYTES) * LINE_BYTES,
-        }
+_ESTABLISHED = 12  # points that a series has had before anybody misses it
+
+
+class Arrivals(NamedTuple):
+    """n points of one pool, in record order."""
+
+    slot: NDArray[np.int64]
+    time_us: NDArray[np.int64]
+    value: NDArray[np.float64]
+    offset: NDArray[np.int64]
+    element: NDArray[np.int32]
+    watermark_us: NDArray[np.int64]
+    before: NDArray[np.int64]
+    spoken: NDArray[np.int64]
+    """Shape (j, n) both: see `present.advance`."""
+
+
+@kernel
+def _begin(row, rule):
+    """Forget what came before: the next released value is the series' first."""
+    row.time_us = row.newest_us = NEVER
+    row.raw_us = NEVER
+    row.spacing_votes = 0
+    row.missing_share = 0.0
+    row.begun = row.n_arrived = row.absent = 0
+    if not rule.interval_given:
+        row.interval_us = 0
+    if row.transform != NONE:
+        row.transform = RATE_NEXT
+
+
+@kernel
+def _snap(row, rule, zones, time_us):
+    """Return the grid line next to `time_us`; NEVER where that is too far."""
+    if rule.tolerance_us < 0 or row.interval_us <= 0:
+        return time_us
+    low_us, high_us = window_of(row, rule, zones, time_us)
+    line_us = low_us if time_us - low_us <= high_us - time_us else high_us
+    return line_us if abs(line_us - time_us) <= rule.tolerance_us else NEVER
+
+
+@kernel
+def _note_absence(row, rule, spoke_us, counts, to, k, slot):
+    """Note that a series is absent, once, if it is. Returns the next place in `to`."""
+    if (
+        row.absent
+        or row.n_arrived < _ESTABLISHED
+        or spoke_us - row.spoke_us <= rule.absent_after_us
+    ):
+        return k
+    row.absent = 1
+    counts[ABSENCES] += 1
+    since_us = row.newest_us + rule.absent_after_us
+    emit(to, k, slot, ABSENT, since_us, math.nan, 1, row.offset, row.element, False)
+    return k + 1
+
+
+@kernel
+def _accept(row, rule, zones, waiting, counts, to, k, slot, time_us, value, offset, element, w_us):
+    """Release, hold back or count out one point. Returns (its outcome, next place in `to`)."""
+    time_us = _snap(row, rule, zones, time_us)
+    if time_us == NEVER:
+        return OFF_GRID, k
+    line_us = window_of(row, rule, zones, time_us)[0] if rule.windows else time_us
+    if line_us <= row.time_us:
+        if rule.fill_late and line_us < row.time_us and row.interval_us > 0:
+            back = between(row, rule, zones, line_us, row.time_us)
+            if 0 < back < to.fill_max:
+                emit(to, k, slot, FILL, time_us, value, back + 1, offset, element, False)
+                k += 1
+        return LATE if line_us < row.time_us or rule.windows else DUPLICATE, k
+    row.newest_us = max(row.newest_us, time_us)
+    if not rule.held:
+        return OK, release(row, rule, zones, counts, to, k, slot, time_us, value, offset, element)
+    doubled = hold(
+        row, waiting.arena, waiting.ends, time_us, value, offset, element, rule.duplicates
     )
-
-
-RESTART = 0
-"""Value of `step`: the series begins here, whatever its row still holds."""
-
-_OK = 0
-_LATE = 1
-_DUPLICATE = 2
-_STEP_MAX = 1 << 30
-_VOTES_ENOUGH = 8
-_VOTES_MAX = 32
-_SAME_WITHIN = 8  # one over the share by which two distances that are the same may differ
-_OTHER_BEYOND = 4  # likewise, a grid from the one before
-_MEANT_WITHIN = 50  # likewise, a distance from the whole number that is meant
-_UNITS_US = (86_400_000_000, 3_600_000_000, 60_000_000, 1_000_000, 1_000)
+    if row.n_pending > waiting.points_max:
+        counts[RELEASED_EARLY] += 1
+        k = release_oldest(row, rule, zones, waiting, counts, to, k, slot)
+    if is_due(row, rule, zones, waiting, w_us):
+        k = release_oldest(row, rule, zones, waiting, counts, to, k, slot)
+    return DUPLICATE if doubled else OK, k
 
 
 @kernel
-def _meant(spacing_us):
-    """Return the whole number of days, hours, ..., milliseconds that `spacing_us` is about."""
-    for unit_us in _UNITS_US:
-        whole_us = (spacing_us + unit_us // 2) // unit_us * unit_us
-        if whole_us > 0 and abs(whole_us - spacing_us) * _MEANT_WITHIN <= spacing_us:
-            return whole_us
-    return spacing_us
-
-
-@kernel
-def find_interval(row, elapsed_us):
-    """Let the grid be the distance that most points have. Returns whether it is another one.
-
-    Points that are missing or too many vote against the candidate, and while most come in time
-    it stays. Where no distance has a majority, there is no grid.
-
-    row : record            with HEADER; changed in place
-    elapsed_us : int        > 0, since the point before
-
-    Source: the majority vote of Boyer and Moore (1991). Deviation: distances within an eighth
-    of each other are one, since clocks jitter.
-    """
-    if row.spacing_votes == 0:
-        row.spacing_us = elapsed_us
-        row.spacing_votes = 1
-        return False
-    off_us = elapsed_us - row.spacing_us
-    if abs(off_us) * _SAME_WITHIN > row.spacing_us:
-        row.spacing_votes -= 1
-        return False
-    row.spacing_us += off_us // 4
-    row.spacing_votes = min(np.int64(row.spacing_votes) + 1, _VOTES_MAX)
-    if row.spacing_votes < _VOTES_ENOUGH:
-        return False
-    known_us = row.interval_us
-    if known_us > 0 and abs(row.spacing_us - known_us) * _OTHER_BEYOND <= known_us:
-        return False
-    row.interval_us = _meant(row.spacing_us)
-    return known_us > 0
-
-
-@kernel
-def align(rows, slot, time_us, newest_us, ttl_us, outcome, step):
-    """Sort out late and doubled points and advance each series' time.
+def align(header, rules, zones, waiting, ttl_us, counts, arrivals, start, outcome, to):
+    """Align points from `start` on, until `to` is full.
 
     Parameters
     ----------
-    rows : record[s]        begins with HEADER; time_us changed in place
-    slot : int64[n]         row of the point's series; repeats allowed, in record order
-    time_us : int64[n]      event time
-    newest_us : int64[n]    newest event time of the partition up to and with this point
-    ttl_us : int            a series idle for longer than this begins anew; 0: never
-    outcome : uint8[n]      out: types.Outcome OK, LATE or DUPLICATE
-    step : int32[n]         out: grid steps since the series' previous point, >= 1, and 1 while no
-                            grid is known; RESTART for the first point of a series, and where its
-                            points begin to come at another distance
+    header : HEADER[s]        rows of the pool, changed in place
+    rules : ALIGNMENT[r]
+    zones : Zones
+    waiting : Waiting         changed in place; its arena has room for all arrivals
+    ttl_us : int              a series idle for longer than this begins anew; 0: never
+    counts : int64[COUNTS]    changed in place
+    arrivals : Arrivals       all of them, also when this is called again
+    start : int               the first to take
+    outcome : uint8[n]        out: OK, LATE, DUPLICATE or OFF_GRID
+    to : Columns              out; half of its room is for what one arrival may make due
+
+    Returns
+    -------
+    (next, k)
+        The arrival to start with next time; released values in `to`.
 
     Notes
     -----
-    Idleness is measured against the partition's newest event time, record by record, so the
-    result depends neither on batch boundaries nor on when an idle row is really freed.
+    Some 10 ns a point where nothing is held back. Values of one series are released in order of
+    event time, those of several in the order of what made them due.
     """
-    for i in range(len(slot)):
-        row = rows[slot[i]]
-        last = row.time_us
-        if last == NEVER or (ttl_us > 0 and newest_us[i] - last > ttl_us):
-            outcome[i] = _OK
-            step[i] = RESTART
-            row.time_us = time_us[i]
-            row.spacing_votes = 0
-            if not row.interval_given:
-                row.interval_us = 0
+    n = len(arrivals.slot)
+    room = to.slot.shape[0] // 2
+    k = 0
+    for i in range(start, n):
+        slot, time_us = arrivals.slot[i], arrivals.time_us[i]
+        watermark_us = arrivals.watermark_us[i]
+        row = header[slot]
+        rule = rules[row.alignment]
+        if k >= room:
+            return i, k
+        new = row.newest_us == NEVER
+        if new:
+            _begin(row, rule)
+        elif rule.absence > 0:
+            spoke_us = arrivals.before[rule.absence, i]
+            k = _note_absence(row, rule, spoke_us, counts, to, k, slot)
+        while is_due(row, rule, zones, waiting, watermark_us):
+            if k >= room:
+                return i, k
+            k = release_oldest(row, rule, zones, waiting, counts, to, k, slot)
+        if k >= room:
+            return i, k
+        if ttl_us > 0 and not new and row.n_pending == 0:
+            away_us = arrivals.before[rule.absence, i] - row.spoke_us
+            away_us = max(away_us, time_us - row.newest_us)
+            if away_us > ttl_us and (row.absent or rule.absence == 0):
+                _begin(row, rule)
+        if row.absent:
+            counts[RETURNS] += 1
+            row.absent = 0
+            emit(to, k, slot, RETURNED, time_us, math.nan, 1, row.offset, row.element, False)
+            k += 1
+        row.n_arrived = min(int(row.n_arrived) + 1, 255)
+        row.offset, row.element = arrivals.offset[i], arrivals.element[i]
+        row.spoke_us = arrivals.spoken[rule.absence, i]
+        outcome[i], k = _accept(
+            row, rule, zones, waiting, counts, to, k, slot, time_us,
+            arrivals.value[i], arrivals.offset[i], arrivals.element[i], watermark_us,
+        )  # fmt: skip
+    return n, k
+
+
+@kernel
+def sweep(header, rules, zones, waiting, counts, watermark_us, spoke, start, n_slots, to):
+    """Release what is due of series that are silent, and note those that are absent.
+
+    Parameters
+    ----------
+    header, rules, zones, waiting, counts, to : as in `align`
+    watermark_us : int        the partition's
+    spoke : int64[j]          its speaking time
+    start, n_slots : int      the slots to look at
+
+    Returns
+    -------
+    (next, k)
+        The slot to start with next time; released values in `to`.
+    """
+    room = to.slot.shape[0] // 2
+    k = 0
+    for slot in range(start, n_slots):
+        row = header[slot]
+        if row.newest_us == NEVER:
             continue
-        elapsed = time_us[i] - last
-        if elapsed <= 0:
-            outcome[i] = _LATE if elapsed < 0 else _DUPLICATE
-            step[i] = 1
-            continue
-        outcome[i] = _OK
-        row.time_us = time_us[i]
-        if not row.interval_given and find_interval(row, elapsed):
-            step[i] = RESTART
-            continue
-        if row.interval_us > 0:
-            steps = (elapsed + row.interval_us // 2) // row.interval_us
-            step[i] = min(max(steps, 1), _STEP_MAX)
-        else:
-            step[i] = 1
+        if k >= room:
+            return slot, k
+        rule = rules[row.alignment]
+        if rule.absence > 0:
+            k = _note_absence(row, rule, spoke[rule.absence], counts, to, k, slot)
+        while is_due(row, rule, zones, waiting, watermark_us):
+            if k >= room:
+                return slot, k
+            k = release_oldest(row, rule, zones, waiting, counts, to, k, slot)
+    return n_slots, k

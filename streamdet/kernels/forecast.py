@@ -24,15 +24,14 @@ import math
 
 import numpy as np
 
-from streamdet.kernels.align import HEADER, RESTART, whole_lines
 from streamdet.kernels.conditions import CONDITIONS, begin_conditions, fits
+from streamdet.kernels.header import FILL, HEADER, JUDGE, RESTART, whole_lines
 from streamdet.kernels.incident import INCIDENT, begin_incidents, conclude
 from streamdet.kernels.jit import inlined, kernel
-from streamdet.kernels.level import level_begin, level_drift, level_learn
+from streamdet.kernels.level import level_begin, level_drift, level_learn, level_settle
 from streamdet.kernels.novelty import NOVELTY, novelty, novelty_begin, novelty_season_begin
 from streamdet.kernels.period import scratch_points
 from streamdet.kernels.prefetch import prefetch_place, prefetch_row
-from streamdet.kernels.rate import RATE
 from streamdet.kernels.season import (
     NOTHING,
     OTHER_PERIOD,
@@ -45,6 +44,7 @@ from streamdet.kernels.season import (
     season_speaks,
     season_spread,
 )
+from streamdet.kernels.season_past import season_fill, season_rewind
 from streamdet.kernels.tail import (
     LEARN_FROM,
     TAIL,
@@ -80,10 +80,9 @@ ROW = whole_lines(
         ("novelty", NOVELTY),
         *CONDITIONS,
         *INCIDENT,
-        *RATE,
     ]
 )
-assert ROW.itemsize <= 512, "the bound on a series' state, without its ring"
+assert ROW.itemsize == 448, "seven cache lines"
 
 _AHEAD = 8  # points that memory is asked for before they are judged; 4 and 16 are no better
 
@@ -99,6 +98,8 @@ _SLOW_WEIGHT = 0.75
 _SLOW_WARM_PERIODS = 7
 _ASTRAY_UNITS = 2.0
 _SLOW_CLIP_UNITS = 2.0
+
+_FORGOTTEN_AFTER = 12  # points; of what was before, recent has 1.4 % left
 
 
 @kernel
@@ -120,6 +121,11 @@ def _slow_needs(season):
     return needed if needed > LEARN_FROM else np.int64(LEARN_FROM)
 
 
+@inlined
+def _slow_is_ready(row):
+    return season_speaks(row.season) and np.int64(row.slow.count) >= _slow_needs(row.season)
+
+
 @kernel
 def _close_slot(row, ring, scratch):
     season = row.season
@@ -139,9 +145,11 @@ def _close_slot(row, ring, scratch):
 def _skip(row, ring, scratch, points):
     """Pass over grid points without a value, slot by slot.
 
-    The level goes the way that the season usually leads it, so the phase is kept.
+    The level goes the way that the season usually leads it, so the phase is kept. When recent
+    would have forgotten the points before, season and level are all that is known of the next.
     """
     season = row.season
+    long = points >= _FORGOTTEN_AFTER
     while points > 0:
         some = min(points, np.int64(season.stride) - season.within)
         usual = season_now(season)
@@ -151,6 +159,8 @@ def _skip(row, ring, scratch, points):
         points -= some
         if season.within == season.stride:
             _close_slot(row, ring, scratch)
+    if long and _slow_is_ready(row):
+        level_settle(row, season_now(season))
 
 
 @inlined
@@ -188,11 +198,6 @@ def _learn_slow(row, ring, scratch, value, deviation, residual, unit, floor, xi)
     season.within += 1
     if season.within == season.stride:
         _close_slot(row, ring, scratch)
-
-
-@inlined
-def _slow_is_ready(row):
-    return season_speaks(row.season) and np.int64(row.slow.count) >= _slow_needs(row.season)
 
 
 @inlined
@@ -252,7 +257,7 @@ def _judge(row, ring, scratch, value):
 
 
 def detect(
-    rows, ring, slot, step, value, outcome,
+    rows, ring, slot, step, value, use,
     expected_value, upper_margin, lower_margin, score, is_anomaly, state, alert, period,
 ):  # fmt: skip
     """Judge n points and learn them, in order.
@@ -262,11 +267,12 @@ def detect(
     rows : ROW[s]               state, changed in place
     ring : float32[s, length]   state, changed in place
     slot : int64[n]             row of the point's series; repeats allowed, in event order
-    step : int32[n]             grid steps since the previous point of the series, or RESTART
+    step : int32[n]             grid steps since the previous point of the series, or RESTART;
+                                1 - k where clocks went back: the newest k points come again
     value : float64[n]          finite
-    outcome : uint8[n]          only points with outcome 0 (OK) are judged and learnt
+    use : uint8[n]              see `header`
     expected_value : float64[n] out; NaN for the first `warmup` points of a series, and for points
-                                that are not OK
+                                that are not judged
     upper_margin, lower_margin : float64[n]   out; >= 0; likewise
     score : float64[n]          out; likewise
     is_anomaly : bool[n]        out; value outside [expected - lower, expected + upper]
@@ -285,14 +291,14 @@ def detect(
     length = ring.shape[1]
     scratch = np.empty(length + scratch_points(length), np.float32)
     _detect(
-        rows, ring, scratch, slot, step, value, outcome,
+        rows, ring, scratch, slot, step, value, use,
         expected_value, upper_margin, lower_margin, score, is_anomaly, state, alert, period,
     )  # fmt: skip
 
 
 @kernel
 def _detect(
-    rows, ring, scratch, slot, step, value, outcome,
+    rows, ring, scratch, slot, step, value, use,
     expected_value, upper_margin, lower_margin, score, is_anomaly, state, alert, period,
 ):  # fmt: skip
     length = ring.shape[1]
@@ -305,11 +311,15 @@ def _detect(
         expected_value[i] = upper_margin[i] = lower_margin[i] = score[i] = alert[i] = math.nan
         is_anomaly[i] = False
         state[i] = period[i] = 0
-        if outcome[i] != 0:
+        if use[i] > FILL:
             continue
         at = slot[i]
         row = rows[at]
         x = value[i]
+        if use[i] == FILL:
+            if row.count > 0:
+                season_fill(row.season, ring[at], x, np.int64(step[i]))
+            continue
         if step[i] == RESTART:
             begin_incidents(row)
         # After a gap longer than the ring nothing is known any more.
@@ -317,8 +327,13 @@ def _detect(
             _begin(row, ring[at], x)
         elif step[i] > 1:
             _skip(row, ring[at], scratch, np.int64(step[i]) - 1)
+        elif step[i] < 1:
+            season_rewind(row.season, ring[at], 1 - np.int64(step[i]))
         used = row.season.period if row.season.use != NOTHING else 0
         expected, upper, lower, points_score, alert[i], settled = _judge(row, ring[at], scratch, x)
+        if use[i] != JUDGE:
+            alert[i] = math.nan
+            continue
         expected_value[i], upper_margin[i], lower_margin[i], score[i], is_anomaly[i], state[i] = (
             conclude(row, x, expected, upper, lower, points_score, settled)
         )

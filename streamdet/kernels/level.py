@@ -66,6 +66,15 @@ def level_drift(row, value, usual_deviation):
 
 
 @kernel
+def level_settle(row, usual_deviation):
+    """Let recent and usual be where the season is now; NaN: they stay where they were."""
+    if not math.isnan(usual_deviation):
+        row.recent = row.usual = row.season.level + usual_deviation
+        row.season_before = usual_deviation
+        row.run = 0
+
+
+@kernel
 def level_learn(row, value, residual, unit, floor, xi):
     """Learn one value: recent, usual, scale and their tail.
 

@@ -14,7 +14,7 @@ from numba import config, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from streamdet.kernels.align import LINE_BYTES
+from streamdet.kernels.header import LINE_BYTES
 
 
 def _hint(builder, view, offset_bytes):

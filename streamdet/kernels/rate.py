@@ -4,38 +4,26 @@ from __future__ import annotations
 
 import math
 
-from streamdet.kernels.align import RESTART
 from streamdet.kernels.jit import kernel
-
-RATE = [
-    ("raw", "<f8"),  # the counter at its newest point
-    ("raw_us", "<i8"),
-    ("transform", "u1"),  # one of the four below
-]
-"""Fields of every detector's row, 17 bytes. All zero: values are judged as they come."""
+from streamdet.kernels.window import increase, per_second
 
 NONE = 0
 RATE_NEXT = 1  # the next point is the counter's first
-RATE_ONCE = 2  # it has one point; the next makes the first rate
-RATE_ON = 3
+RATE_ON = 2
 
-_RATE_MAX = 1e30  # as a point's value
+RATE_MAX = 1e30  # as a point's value
 
 
 @kernel
-def rate(rows, slot, time_us, outcome, step, value):
-    """Turn the values of counters into their increase per second, in order.
+def rate(row, time_us, value, begins):
+    """Return the increase per second of a counter, at most 1e30; NaN at its first point.
 
     Parameters
     ----------
-    rows : record[s]        with RATE; changed in place
-    slot : int64[n]         row of the point's series; repeats allowed, in event order
-    time_us : int64[n]      event time; ascends within a series where outcome is 0
-    outcome : uint8[n]      points with another outcome than 0 (OK) change nothing
-    step : int32[n]         as `align` gave it. Changed in place: RESTART stands at the first rate
-                            of a series, since its first point, which has none, is not judged
-    value : float64[n]      changed in place: per second, at most 1e30; NaN for a counter's first
-                            point. Values of series without a transform stay as they are
+    row : record          with HEADER; raw, raw_us and transform are changed in place
+    time_us : int         later than the point before
+    value : float         of the counter
+    begins : bool         the series begins anew with this point
 
     Notes
     -----
@@ -45,22 +33,12 @@ def rate(rows, slot, time_us, outcome, step, value):
     reset is lost, so the rate there is too low, not too high. Differences of doubles: exact for
     whole numbers up to 2^53, about 9e15.
     """
-    for i in range(len(slot)):
-        if outcome[i] != 0:
-            continue
-        row = rows[slot[i]]
-        if row.transform == NONE:
-            continue
-        x = value[i]
-        if step[i] == RESTART or row.transform == RATE_NEXT:
-            value[i] = math.nan
-            row.transform = RATE_ONCE
-        else:
-            increase = x - row.raw if x >= row.raw else x
-            per_second = increase / ((time_us[i] - row.raw_us) / 1e6)
-            value[i] = min(max(per_second, -_RATE_MAX), _RATE_MAX)
-            if row.transform == RATE_ONCE:
-                step[i] = RESTART
-                row.transform = RATE_ON
-        row.raw = x
-        row.raw_us = time_us[i]
+    found = math.nan
+    if begins or row.transform == RATE_NEXT:
+        row.transform = RATE_ON
+    else:
+        found = per_second(increase(row.raw, value), time_us - row.raw_us)
+        found = min(max(found, -RATE_MAX), RATE_MAX)
+    row.raw = value
+    row.raw_us = time_us
+    return found

@@ -72,7 +72,7 @@ _ERROR_CLIP = 5.0
 _CHOOSE_EVERY = 16  # slots
 _DISAGREES = 4.0  # half the difference of two weeks, over the error of the week
 _FINE_SLOTS = 48  # slots of a period, at least, or a longer memory costs too much of its shape
-_RECHECK_EVERY = 4  # rounds of the ring, once a season is of use
+RECHECK_EVERY = 4  # rounds of the ring, once a season is of use
 _SAME_PERIOD = 0.1
 
 
@@ -187,7 +187,8 @@ def _look(season, ring, ahead):
 
 
 @kernel
-def _look_again(season, ring):
+def look_again(season, ring):
+    """Read anew what is usual, after the ring or the place in it changed."""
     for ahead in range(-1, 2):
         _look(season, ring, ahead)
 
@@ -286,7 +287,7 @@ def _know(season, ring, values, n, slots):
     season.known = 1
     season.error_level, season.error_cycle, season.error_week = by_level, by_cycle, -1.0
     season.use = NOTHING
-    _look_again(season, ring)
+    look_again(season, ring)
     _choose(season)
     return True
 
@@ -306,7 +307,7 @@ def _search(season, ring, scratch):
         return False
     if season.use != NOTHING and abs(found - season.period) <= _SAME_PERIOD * season.period:
         season.period = found  # the same, seen more sharply
-        _look_again(season, ring)
+        look_again(season, ring)
         return False
     return _know(season, ring, values, n, np.int64(slots))
 
@@ -336,7 +337,7 @@ def _halve(season, ring, stagger):
     season.filled = season.position = half
     season.search_at = _search_in_round(len(ring), stagger)
     if season.period > 0:
-        _look_again(season, ring)
+        look_again(season, ring)
 
 
 @kernel
@@ -371,7 +372,7 @@ def close_slot(season, ring, scratch, stagger):
     round_is_full = season.position == length
     if round_is_full:
         season.position = 0
-        season.rounds = (season.rounds + 1) % _RECHECK_EVERY
+        season.rounds = (season.rounds + 1) % RECHECK_EVERY
     if season.period > 0:
         _look(season, ring, 1)
 

@@ -36,11 +36,10 @@ import math
 
 import numpy as np
 
-from streamdet.kernels.align import HEADER, RESTART, whole_lines
 from streamdet.kernels.conditions import CONDITIONS, begin_conditions, fits
+from streamdet.kernels.header import HEADER, JUDGE, LEARN, RESTART, whole_lines
 from streamdet.kernels.incident import INCIDENT, begin_incidents, conclude
 from streamdet.kernels.jit import allocating, inlined, kernel
-from streamdet.kernels.rate import RATE
 
 ROW = whole_lines(
     [
@@ -51,10 +50,9 @@ ROW = whole_lines(
         ("sensitivity", "<u1"),
         *CONDITIONS,
         *INCIDENT,
-        *RATE,
     ]
 )
-assert ROW.itemsize == 128, "two cache lines"
+assert ROW.itemsize == 192, "three cache lines"
 
 LENGTH = 64
 """Values that are transformed."""
@@ -202,7 +200,7 @@ def _put(row, values, slot, value):
 
 @allocating
 def detect(
-    rows, ring, slot, step, value, outcome,
+    rows, ring, slot, step, value, use,
     expected_value, upper_margin, lower_margin, score, is_anomaly, state, alert, period,
 ):  # fmt: skip
     """Judge n points and learn them, in order.
@@ -213,11 +211,13 @@ def detect(
     ring : float32[s, RING_FLOATS]   state, changed in place: float64[s, LENGTH] bit by bit
     slot : int64[n]             row of the point's series; repeats allowed, in event order
     step : int32[n]             grid steps since the previous point of the series, or RESTART;
-                                a missing value is taken to be as the one before
+                                a missing value is taken to be as the one before; 0 and less,
+                                where clocks went back, are as 1
     value : float64[n]          finite
-    outcome : uint8[n]          only points with outcome 0 (OK) are judged and learnt
+    use : uint8[n]              see `header`; one to FILL changes nothing, since the value in its
+                                place cannot be told from one that was measured
     expected_value : float64[n] out; NaN until `warmup` and POINTS - 1 points were learnt, and for
-                                points that are not OK
+                                points that are not judged
     upper_margin, lower_margin : float64[n]   out; >= 0; likewise
     score : float64[n]          out; 0 to SCORE_MAX; likewise
     is_anomaly : bool[n]        out; value outside [expected - lower, expected + upper]
@@ -243,7 +243,7 @@ def detect(
         expected_value[i] = upper_margin[i] = lower_margin[i] = score[i] = alert[i] = math.nan
         is_anomaly[i] = False
         state[i] = period[i] = 0
-        if outcome[i] != 0:
+        if use[i] > LEARN:
             continue
         at = slot[i]
         row = rows[at]
@@ -258,6 +258,9 @@ def detect(
             for _ in range(step[i] - 1):
                 _put(row, values, at, last)
         _put(row, values, at, x)
+        if use[i] != JUDGE:
+            row.count += np.uint32(1)
+            continue
 
         expected = half_width = upper = lower = found = math.nan
         if row.count >= max(row.warmup, POINTS - 1):

@@ -10,7 +10,6 @@ import math
 
 import numpy as np
 
-from streamdet.kernels.align import HEADER, RESTART, whole_lines
 from streamdet.kernels.conditions import (
     CONDITIONS,
     LOWER_BOUND,
@@ -19,19 +18,19 @@ from streamdet.kernels.conditions import (
     clip,
     fits,
 )
+from streamdet.kernels.header import HEADER, JUDGE, LEARN, RESTART, whole_lines
 from streamdet.kernels.incident import INCIDENT, begin_incidents, conclude
 from streamdet.kernels.jit import kernel
-from streamdet.kernels.rate import RATE
 
 ROW = whole_lines(
-    [*HEADER, ("last", "<f8"), ("sensitivity", "<u1"), *CONDITIONS, *INCIDENT, *RATE]
+    [*HEADER, ("last", "<f8"), ("sensitivity", "<u1"), *CONDITIONS, *INCIDENT]
 )  # sensitivity has no say; events tell it
-assert ROW.itemsize == 128, "two cache lines"
+assert ROW.itemsize == 192, "three cache lines"
 
 
 @kernel
 def detect(
-    rows, ring, slot, step, value, outcome,
+    rows, ring, slot, step, value, use,
     expected_value, upper_margin, lower_margin, score, is_anomaly, state, alert, period,
 ):  # fmt: skip
     """Judge n points, in order. The first point of a series is judged too.
@@ -43,8 +42,9 @@ def detect(
     slot : int64[n]             row of the point's series; repeats allowed, in event order
     step : int32[n]             RESTART where a series begins; nothing else matters
     value : float64[n]          finite
-    outcome : uint8[n]          only points with outcome 0 (OK) are judged
-    expected_value : float64[n] out; NaN for points that are not OK
+    use : uint8[n]              see `header`; a value to LEARN is the one before of the next, one to
+                                FILL is of no meaning here
+    expected_value : float64[n] out; NaN for points that are not judged
     upper_margin, lower_margin : float64[n]   out; >= 0; likewise
     score : float64[n]          out; 0, or `conditions.SCORE_BEYOND`; likewise
     is_anomaly : bool[n]        out; value outside [expected - lower, expected + upper]
@@ -60,7 +60,7 @@ def detect(
         expected_value[i] = upper_margin[i] = lower_margin[i] = score[i] = alert[i] = math.nan
         is_anomaly[i] = False
         state[i] = period[i] = 0
-        if outcome[i] != 0:
+        if use[i] > LEARN:
             continue
         row = rows[slot[i]]
         x = value[i]
@@ -68,6 +68,9 @@ def detect(
             begin_incidents(row)
             begin_conditions(row)
             row.last = x
+        if use[i] != JUDGE:
+            row.last = x
+            continue
         expected = clip(row, row.last)
         upper = max(x - expected, 0.0)
         lower = max(expected - x, 0.0)

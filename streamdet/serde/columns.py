@@ -79,8 +79,11 @@ def parse(texts: Texts, rules: PointRules, max_bytes: int) -> Parsed:
     return parsed
 
 
-def points_of(parsed: Parsed) -> Points:
-    """Return the points of a batch whose records were each parsed as one point, or left out."""
+def points_of(parsed: Parsed, offsets: NDArray[np.int64], record_us: NDArray[np.int64]) -> Points:
+    """Return the points of a batch whose records were each parsed as one point, or left out.
+
+    offsets, record_us : int64, of each record
+    """
     plain = np.flatnonzero(parsed.ok)
     key, second_key = parsed.key[plain], parsed.second_key[plain]
     buffer = np.frombuffer(parsed.blob, np.uint8)
@@ -102,11 +105,18 @@ def points_of(parsed: Parsed) -> Points:
         key_start=start,
         key_size=size.astype(np.int32),
         raw=np.ones(len(plain), np.bool_),
+        offset=offsets[plain],
+        record_us=record_us[plain],
     )
 
 
-def merged(plain: Points, careful: Careful) -> Points:
-    """Return all points in record order."""
+def merged(
+    plain: Points,
+    careful: Careful,
+    offsets: NDArray[np.int64],
+    record_us: NDArray[np.int64],
+) -> Points:
+    """Return all points in record order; the last two as in `points_of`."""
     places: dict[bytes, int] = {}
     filled = len(plain.buffer)
     for key in {identity.key: None for identity in careful.identities}:
@@ -128,4 +138,6 @@ def merged(plain: Points, careful: Careful) -> Points:
         key_start=column(plain.key_start, np.fromiter(map(places.__getitem__, keys), np.int64, n)),
         key_size=column(plain.key_size, np.fromiter(map(len, keys), np.int64, n)),
         raw=column(plain.raw, np.zeros(n, np.bool_)),
+        offset=column(plain.offset, offsets[careful.record]),
+        record_us=column(plain.record_us, record_us[careful.record]),
     )

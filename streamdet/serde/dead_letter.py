@@ -1,4 +1,4 @@
-"""Refused records as dead letters: as they came, with the reason in the headers.
+"""Refused records as dead letters, and late ones: as they came, with the reason in the headers.
 
 The headers follow KIP-1034 and Connect's `__connect.errors.*`, so that existing tools can be
 pointed at the topic with another prefix.
@@ -7,15 +7,17 @@ pointed at the topic with another prefix.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 
 from streamdet import __version__
 from streamdet.errors import RecordError
 from streamdet.types import Headers, OutgoingRecord, Record, RecordBatch, Reject
 
 PREFIX = "__streamdet.errors."
+_COUNTED = re.compile(rb"[1-9][0-9]{0,3}")
 
 MAX_BYTES = 900 * 1_024
 """What is left of librdkafka's default `message.max.bytes` (1,000,000) for key and value."""
@@ -23,6 +25,12 @@ KEPT_BYTES = 64 * 1_024
 HEADERS_MAX = 100
 HEADERS_MAX_BYTES = 64 * 1_024
 MESSAGE_MAX_BYTES = 1_024
+
+ATTEMPT = f"{PREFIX}attempt"
+"""Header of a record that was sent in again, and of what is said of it then."""
+
+LATE = "late"
+"""What stands where a dead letter has its reason; no `Reason`, since nothing is wrong with it."""
 
 
 def dead_letters(
@@ -32,6 +40,26 @@ def dead_letters(
     record_of = attrgetter("record")
     for record, its_rejects in groupby(sorted(rejects, key=record_of), key=record_of):
         yield dead_letter(batch.record(record), list(its_rejects), topic)
+
+
+def late_records(
+    batch: RecordBatch, late: Sequence[tuple[int, int | None]], topic: str
+) -> Iterator[OutgoingRecord]:
+    """Yield each record of `batch` with a late point for `topic`, in record order.
+
+    Parameters
+    ----------
+    late
+        The late points in any order: index of the record in the batch, and place of the point in
+        the record's array, None where the record is the point. What stands there twice, because a
+        point counts for two series, is told once.
+    """
+    points = sorted(set(late), key=lambda point: (point[0], -1 if point[1] is None else point[1]))
+    for index, its_points in groupby(points, key=itemgetter(0)):
+        record = batch.record(index)
+        errors = {"reason": LATE, **_origin(record), "version": __version__}
+        elements = [element for _, element in its_points]
+        yield _outgoing(record, errors, elements, topic, MAX_BYTES)
 
 
 def dead_letter(
@@ -54,40 +82,68 @@ def dead_letter(
         Bytes of key and value that may be produced. Of what is larger, the first 64 KiB stay,
         with the size and the SHA-256 of the whole.
     """
-    errors: dict[str, str | int] = {
+    errors = {
         "reason": rejects[0].reason.value,
         "message": _cut(rejects[0].message, MESSAGE_MAX_BYTES),
         "exception": RecordError.__name__,
-        "topic": record.partition.topic,
-        "partition": record.partition.index,
-        "offset": record.offset,
-        "timestamp": record.timestamp_ms,
+        **_origin(record),
         "decoder": decoder,
         "version": __version__,
     }
-    elements = [str(reject.element) for reject in rejects if reject.element is not None]
-    if elements:
-        errors["index"] = ",".join(elements)
+    elements = [reject.element for reject in rejects]
+    return _outgoing(record, errors, elements, topic, max_bytes)
+
+
+def _origin(record: Record) -> dict[str, str]:
+    return {
+        "topic": record.partition.topic,
+        "partition": str(record.partition.index),
+        "offset": str(record.offset),
+        "timestamp": str(record.timestamp_ms),
+    }
+
+
+def _outgoing(
+    record: Record,
+    errors: dict[str, str],
+    elements: Sequence[int | None],
+    topic: str,
+    max_bytes: int,
+) -> OutgoingRecord:
+    """Return `record` for `topic`, cut to what may be produced, with `errors` in its headers."""
+    places = [str(element) for element in elements if element is not None]
+    if places:
+        errors["index"] = ",".join(places)
     key, value = record.key, record.value
     kept = min(KEPT_BYTES, max_bytes // 2)
     if value is not None and len(value) > max(kept, max_bytes - len(key or b"")):
         errors["sha256"] = hashlib.sha256(value).hexdigest()
-        errors["size"] = len(value)
+        errors["size"] = str(len(value))
         errors["truncated"] = "true"
         value = value[:kept]
     if key is not None and len(key) + len(value or b"") > max_bytes:
         errors["key_truncated"] = "true"
         key = key[:kept]
-    headers = _own_headers(record.headers)
+    attempt = attempt_of(record.headers)
+    if attempt > 1:
+        errors["attempt"] = str(attempt)
+    headers = own_headers(record.headers)
     if sum(not name.startswith(PREFIX) for name, _ in record.headers) > len(headers):
         errors["headers_truncated"] = "true"
-    added = tuple((PREFIX + name, str(text).encode()) for name, text in errors.items())
+    added = tuple((PREFIX + name, text.encode()) for name, text in errors.items())
     # No timestamp: brokers refuse records too far from their clock, and such a refusal ends the
     # transaction; the record's own time may be the very thing that was wrong with it.
     return OutgoingRecord(topic, key, value, headers + added)
 
 
-def _own_headers(headers: Headers) -> Headers:
+def attempt_of(headers: Headers) -> int:
+    """Return which attempt at its record this is; 1, where nobody has counted."""
+    told = [value for name, value in headers if name == ATTEMPT]
+    counted = _COUNTED.fullmatch(told[-1] or b"") if told else None
+    return int(counted[0]) if counted else 1
+
+
+def own_headers(headers: Headers) -> Headers:
     """Return the producer's headers, as many as are kept, without those of earlier refusals."""
     own: list[tuple[str, bytes | None]] = []
     size = 0

@@ -47,13 +47,13 @@ class Decoder:
         parsed = parse(
             Texts(values, named, own_us, latest_us), rules, self._limits.max_record_bytes
         )
-        points = points_of(parsed)
+        points = points_of(parsed, batch.offsets, own_us)
         if len(points) == len(values):
             return points
         opened = self._open(batch, np.flatnonzero(~parsed.ok).tolist())
         if opened.texts:
             careful = self._decode(opened, own_us, latest_us, timestamp_unit)
-            points = merged(points, careful)
+            points = merged(points, careful, batch.offsets, own_us)
         points.rejects = sorted(opened.rejects, key=_place)
         points.overrides = dict(_first_points(points, opened.overrides))
         points.tombstones = opened.tombstones

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from dataclasses import replace
 from typing import NamedTuple
 
 import msgspec
@@ -13,7 +14,8 @@ from streamdet.serde.series import remember
 from streamdet.types import IncidentState, OutgoingRecord, Partition, SeriesId, Verdict
 
 ANOMALY_TYPE = "io.streamdet.anomaly.v1"
-RECOVERY_TYPE = "io.streamdet.recovery.v1"  # the point that ends an incident
+ABSENCE_TYPE = "io.streamdet.absence.v1"  # a series has brought no point for too long
+RECOVERY_TYPE = "io.streamdet.recovery.v1"  # the point that ends an incident or an absence
 VERDICT_TYPE = "io.streamdet.verdict.v1"  # any other point, under `publish: all`
 
 MARGIN_SCALE = 99
@@ -31,7 +33,7 @@ class _Event(msgspec.Struct, rename="camel"):
     metric: msgspec.Raw
     dimensions: msgspec.Raw
     timestamp: str
-    value: float
+    value: float | None
     expected_value: float | None
     upper_margin: float | None
     lower_margin: float | None
@@ -50,6 +52,7 @@ class _Event(msgspec.Struct, rename="camel"):
     status: str
     source: _Source
     transform: str | msgspec.UnsetType = msgspec.UNSET
+    aggregate: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class _SeriesTexts(NamedTuple):
@@ -79,16 +82,15 @@ class EventEncoder:
     def encode(self, verdict: Verdict, topic: str) -> OutgoingRecord:
         """Return the event of `verdict` for `topic`, keyed by the series."""
         series = self._series(verdict.series)
+        if verdict.kind != "point":
+            verdict = _of_an_absence(verdict, series.key)
         event = self._event(verdict, series)
-        recovered = verdict.state == IncidentState.RECOVERED
-        other = RECOVERY_TYPE if recovered else VERDICT_TYPE
-        kind = ANOMALY_TYPE if event.is_anomaly else other
         source = f"/streamdet/{verdict.partition.topic}/{verdict.partition.index}"
         headers = (
             ("ce_specversion", b"1.0"),
             ("ce_id", event.id.encode()),
             ("ce_source", source.encode()),
-            ("ce_type", kind.encode()),
+            ("ce_type", _type(verdict, event.is_anomaly).encode()),
             ("ce_time", event.timestamp.encode()),
             ("ce_subject", series.key),
             ("content-type", b"application/json"),
@@ -107,11 +109,12 @@ class EventEncoder:
                 verdict.partition,
                 verdict.offset,
                 verdict.element,
+                verdict.kind,
             ),
             metric=series.metric,
             dimensions=series.dimensions,
             timestamp=format_instant(verdict.time_us),
-            value=verdict.value,
+            value=_known(verdict.value),
             expected_value=_known(verdict.expected_value),
             upper_margin=_known(verdict.upper_margin),
             lower_margin=_known(verdict.lower_margin),
@@ -135,6 +138,7 @@ class EventEncoder:
                 verdict.element if verdict.element >= 0 else None,
             ),
             transform=msgspec.UNSET if verdict.transform == "none" else verdict.transform,
+            aggregate=verdict.aggregate or msgspec.UNSET,
         )
 
     def _series(self, series: SeriesId) -> _SeriesTexts:
@@ -150,16 +154,62 @@ class EventEncoder:
 
 
 def event_id(
-    config_hash: str, series_key: bytes, partition: Partition, offset: int, element: int
+    config_hash: str,
+    series_key: bytes,
+    partition: Partition,
+    offset: int,
+    element: int,
+    kind: str = "point",
 ) -> str:
     """Return the id of the event: the same whenever this input is judged by these settings.
 
     A reader drops what comes twice by it (`at_least_once`, or a replay).
+
+    Parameters
+    ----------
+    kind
+        As in `Verdict`. A point, the absence that follows it and the return have one position.
     """
     position = f"{partition.topic}\n{partition.index}\n{offset}\n{element}"
     # No part can hold a line feed: the series' text has no control characters, topics neither
-    text = b"\n".join((config_hash.encode(), series_key, position.encode()))
-    return hashlib.sha256(text).hexdigest()[:32]
+    parts = [config_hash.encode(), series_key, position.encode()]
+    if kind != "point":
+        parts.append(kind.encode())
+    return hashlib.sha256(b"\n".join(parts)).hexdigest()[:32]
+
+
+def _of_an_absence(verdict: Verdict, series_key: bytes) -> Verdict:
+    """Return what an event says of a series that is absent or has returned: no value, no band."""
+    absent = verdict.kind == "absent"
+    nan = math.nan
+    return replace(
+        verdict,
+        value=nan,
+        expected_value=nan,
+        upper_margin=nan,
+        lower_margin=nan,
+        score=nan,
+        severity=1.0 if absent else 0.0,
+        is_anomaly=False,
+        incident=event_id(
+            verdict.config_hash,
+            series_key,
+            verdict.partition,
+            verdict.offset,
+            verdict.element,
+            "absent",
+        ),
+        state=IncidentState.ONSET if absent else IncidentState.RECOVERED,
+        status="absent" if absent else "ok",
+    )
+
+
+def _type(verdict: Verdict, is_anomaly: bool) -> str:
+    if verdict.kind == "absent":
+        return ABSENCE_TYPE
+    if is_anomaly:
+        return ANOMALY_TYPE
+    return RECOVERY_TYPE if verdict.state == IncidentState.RECOVERED else VERDICT_TYPE
 
 
 def _known(number: float) -> float | None:

@@ -75,7 +75,7 @@ class RecordDecoder:
             raise RecordError(
                 Reason.TOO_LARGE, f"the value has {len(value)} bytes; at most {most} are accepted"
             )
-        document = value.removeprefix(_BYTE_ORDER_MARK).strip(b" \t\r\n")
+        document = document_of(value)
         check_text(document)
         if document.startswith(b"["):
             return OpenedRecord(self._elements(document, "the record"), single=False)
@@ -169,6 +169,11 @@ class RecordDecoder:
             fault = f"timestamp is more than {ahead_s:g} s past the record's own time{hint}"
             raise RecordError(Reason.TIMESTAMP_RANGE, fault)
         return time_us
+
+
+def document_of(value: bytes) -> Json:
+    """Return the JSON text in a record's value: without byte order mark, and blanks around it."""
+    return value.removeprefix(_BYTE_ORDER_MARK).strip(b" \t\r\n")
 
 
 def _metric_of_key(key: bytes | None) -> str:

@@ -8,11 +8,12 @@ memory; what a row means, only the detector knows (`types.StateLayout`).
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streamdet.kernels.align import NEVER
+from streamdet.kernels.header import HEADER, NEVER
 from streamdet.kernels.table import MISSING
 from streamdet.state.table import SeriesTable
 from streamdet.types import SeriesId, StateLayout
@@ -51,6 +52,12 @@ class Pool:
         names = sum(len(name) for name in self.names if name is not None)
         return int(self.rows.nbytes) + self.ring.nbytes + names
 
+    @property
+    def header(self) -> NDArray[np.void]:
+        """The rows, not copied, as records of HEADER alone: the same type for every detector."""
+        rows = self.rows
+        return np.ndarray(len(rows), np.dtype(HEADER), buffer=rows, strides=(rows.itemsize,))
+
     def take(self, name: str) -> int:
         """Return a cleared slot for the series `name`."""
         if self._free:
@@ -62,7 +69,8 @@ class Pool:
             if slot == len(self.rows):
                 self._grow()
         self.rows[slot] = np.zeros((), self.rows.dtype)
-        self.rows["time_us"][slot] = NEVER
+        self.rows["time_us"][slot] = self.rows["newest_us"][slot] = NEVER
+        self.rows["head"][slot] = self.rows["tail"][slot] = -1
         self.rows["stagger"][slot] = zlib.crc32(name.encode()) & 0xFF
         self.ring[slot] = np.nan
         return slot
@@ -70,7 +78,7 @@ class Pool:
     def give_back(self, slot: int) -> None:
         """Free `slot`."""
         self.names[slot] = None
-        self.rows["time_us"][slot] = NEVER
+        self.rows["time_us"][slot] = self.rows["newest_us"][slot] = NEVER
         self._free.append(slot)
 
     def _grow(self) -> None:
@@ -149,18 +157,17 @@ class Store:
         assert name is not None, "a handle in use has a name"
         return name
 
-    def evict(self, before_us: int) -> NDArray[np.int64]:
-        """Let go of every series without a point since `before_us`; return their handles.
+    def evict(self, idle: Callable[[Pool], NDArray[np.int64]]) -> NDArray[np.int64]:
+        """Let go of the series whose slots `idle` names; return their handles.
 
-        Reads every row; when anything is let go, the table is rebuilt.
+        When anything is let go, the table is rebuilt.
         """
         gone = []
         for number, pool in enumerate(self.pools):
-            times = pool.rows["time_us"][: len(pool.names)]
-            idle = np.flatnonzero((times < before_us) & (times != NEVER))
-            for slot in idle.tolist():
+            slots = idle(pool)
+            for slot in slots.tolist():
                 pool.give_back(slot)
-            gone.append((number << 32) | idle.astype(np.int64))
+            gone.append((number << 32) | slots.astype(np.int64))
         handles = np.concatenate(gone) if gone else np.empty(0, np.int64)
         if len(handles):
             self.table.remove(np.append(handles, FULL))

@@ -138,6 +138,13 @@ class MemoryBroker:
         """Return the offset that the next record of `partition` gets."""
         return len(self._log(partition))
 
+    def stable_end(self, partition: Partition) -> int:
+        """Return the offset of the first record of an open transaction, else the end."""
+        for offset, entry in enumerate(self._log(partition)):
+            if entry.transaction is not None and entry.transaction.state == "open":
+                return offset
+        return self.end_offset(partition)
+
     def matching(self, topics: Sequence[str]) -> list[Partition]:
         """Return the partitions of `topics`: names, or patterns that start with ``^``."""
         patterns = [topic for topic in topics if topic.startswith("^")]
@@ -155,8 +162,9 @@ class MemoryBroker:
     def write(
         self, record: OutgoingRecord, transaction: Transaction | None, index: int | None = None
     ) -> Partition:
-        """Append `record`, to partition `index` or the one its key stands for."""
+        """Append `record`, to partition `index`, its own, or the one its key stands for."""
         number = next(self._written)
+        index = record.partition if index is None else index
         if index is None:
             by_key = number if record.key is None else zlib.crc32(record.key)
             index = by_key % len(self._logs[record.topic])

@@ -98,6 +98,14 @@ class MemoryConsumer:
         """Return the end of `partition`; None when it is not assigned."""
         return self._broker.end_offset(partition) if partition in self._position else None
 
+    def position(self, partition: Partition) -> int | None:
+        """Return the offset below which `poll` has returned all records; None: not assigned."""
+        if partition not in self._position:
+            return None
+        at = self._position[partition]
+        left = next(self._broker.records(partition, at), None)
+        return at if left is not None else max(at, self._broker.stable_end(partition))
+
     def close(self) -> None:
         """Leave the group; the listener's `on_revoked` comes first. May be called twice."""
         if self._closed:

@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 from streamdet.config import DetectionConfig
 from streamdet.config.detection import DetectorName
 from streamdet.detectors import DETECTORS, Detector
-from streamdet.kernels.align import HEADER, NEVER, RESTART
+from streamdet.kernels.conditions import CONDITIONS
+from streamdet.kernels.header import ABSENT, FILL, HEADER, JUDGE, LEARN, NEVER, RESTART, RETURNED
+from streamdet.kernels.incident import INCIDENT
 from streamdet.state.store import Pool
-from streamdet.types import Outcome, Verdicts
+from streamdet.types import Verdicts
 
 SENSITIVITIES = (0, 25, 50, 75, 90, 99)
 SPACE = st.floats(-1e30, 1e30) | st.floats(-1e3, 1e3) | st.sampled_from([0.0, 1.0, -2.5])
@@ -55,18 +57,18 @@ class Bench:
             detector.configure(self.pool.rows, slot, config)
         self._begun = [False] * n_series
 
-    def judge(self, value, slot=None, outcome=None) -> Verdicts:
+    def judge(self, value, slot=None, use=None, step=None) -> Verdicts:
         n = len(value)
         slot = np.zeros(n, np.int64) if slot is None else np.asarray(slot, np.int64)
-        outcome = np.zeros(n, np.uint8) if outcome is None else np.asarray(outcome, np.uint8)
-        step = np.ones(n, np.int32)
+        use = np.full(n, JUDGE, np.uint8) if use is None else np.asarray(use, np.uint8)
+        step = np.ones(n, np.int32) if step is None else np.array(step, np.int32)
         for number, begun in enumerate(self._begun):
-            mine = np.flatnonzero((slot == number) & (outcome == Outcome.OK))
+            mine = np.flatnonzero((slot == number) & (use <= LEARN))
             if not begun and len(mine):
                 step[mine[0]] = RESTART
                 self._begun[number] = True
         return self.detector.run(
-            self.pool.rows, self.pool.ring, slot, step, np.asarray(value, np.float64), outcome
+            self.pool.rows, self.pool.ring, slot, step, np.asarray(value, np.float64), use
         )
 
     def begin_anew(self) -> None:
@@ -178,19 +180,69 @@ def test_a_series_that_begins_anew_is_judged_as_a_new_one(case):
     assert_same(bench.judge(value), case.bench(**options).judge(value))
 
 
-@pytest.mark.parametrize("outcome", [Outcome.LATE, Outcome.DUPLICATE, Outcome.DEAD_LETTERED])
-@pytest.mark.parametrize("value", [math.nan, 1e9])
-def test_a_point_that_is_not_ok_leaves_everything_as_it_was(case, outcome, value):
+def assert_nothing_is_said(found: Verdicts) -> None:
+    for column in ("is_anomaly", "state", "severity", "period"):
+        assert not getattr(found, column).any()
+    for column in ("expected_value", "upper_margin", "lower_margin", "score", "alert"):
+        assert np.isnan(getattr(found, column)).all()
+
+
+@pytest.mark.parametrize(
+    ("use", "value", "step"),
+    [
+        (ABSENT, math.nan, 1),
+        (RETURNED, 1e9, RESTART),
+        (ABSENT, 1e9, -3),
+        (FILL, 1e9, 2),
+        (FILL, 1e9, 9999),
+    ],
+)
+def test_a_note_or_a_late_value_whose_place_is_taken_leaves_everything_as_it_was(
+    case, use, value, step
+):
     bench = case.bench()
     bench.judge(eventful())
     before = bench.state()
-    left = bench.judge([value] * 3, outcome=[outcome] * 3)
+    left = bench.judge([value] * 3, use=[use] * 3, step=[step] * 3)
     assert bench.state() == before
-    assert not left.is_anomaly.any()
-    assert not left.state.any()
-    assert not left.severity.any()
-    for column in ("expected_value", "upper_margin", "lower_margin", "score", "alert"):
-        assert np.isnan(getattr(left, column)).all()
+    assert_nothing_is_said(left)
+
+
+def test_what_comes_too_late_before_any_point_changes_nothing(case):
+    bench, value = case.bench(), eventful(200)
+    before = bench.state()
+    assert_nothing_is_said(bench.judge([5.0, 6.0], use=[FILL] * 2))
+    assert bench.state() == before
+    assert_same(bench.judge(value), case.bench().judge(value))
+
+
+def test_of_an_imputed_value_nothing_is_said_and_it_ends_no_incident(case):
+    bench = case.bench(maxAnomalyRatio=0.4)
+    bench.judge(np.append(noise(300), 40))
+    row = bench.pool.rows[0]
+    of_others = [name for name, *_ in (*CONDITIONS, *INCIDENT)]
+    before = [row[name].tobytes() for name in of_others]
+    assert row["to_recovery"] > 0
+    assert_nothing_is_said(bench.judge([0.0, 50.0] * 20, use=[LEARN] * 40))
+    assert [row[name].tobytes() for name in of_others] == before
+
+
+def test_an_imputed_value_is_learnt_as_one_that_came(case):
+    value = noise(400)
+    bench, other = case.bench(), case.bench()
+    use = np.where(np.arange(300) % 7 == 3, LEARN, JUDGE)
+    found, want = bench.judge(value[:300], use=use), other.judge(value[:300])
+    assert_same(taken(found, use == JUDGE), taken(want, use == JUDGE))
+    assert_same(bench.judge(value[300:]), other.judge(value[300:]))
+
+
+def test_where_clocks_go_back_the_values_that_come_are_judged_as_ever(case):
+    value = noise(400)
+    step = np.ones(400, np.int32)
+    step[[150, 300]] = 0, -11
+    found = case.bench().judge(value, step=step)
+    assert np.isfinite(found.expected_value[case.warms_up_in :]).all()
+    assert found.is_anomaly.mean() < 0.01
 
 
 @pytest.mark.parametrize("at", [1, 13, 64, 201, 403])

@@ -73,6 +73,17 @@ def test_a_record_is_given_whole_on_request(world):
     assert (bare.offset, bare.key, bare.value, bare.headers) == (1, None, None, ())
 
 
+def test_a_record_goes_to_the_partition_it_names_whatever_its_key(world):
+    topic = world.topic(partitions=5)
+    producer, (consumer, _) = world.producer(), joined(world, [topic])
+    producer.send(OutgoingRecord(topic, b"key", b"%d" % i, partition=i) for i in range(5))
+    producer.flush(10)
+    found = {}
+    while len(found) < 5:
+        found.update({b.partition.index: list(b.values) for b in consumer.poll(10, 1.0)})
+    assert found == {i: [b"%d" % i] for i in range(5)}
+
+
 def test_a_poll_without_records_returns_nothing(world):
     consumer, _ = joined(world, [world.topic()])
     assert list(consumer.poll(100, 0.1)) == []
@@ -105,6 +116,43 @@ def test_the_end_of_a_partition_is_known_once_it_is_read(world):
     read(consumer, 7)
     assert consumer.end_offset(Partition(topic, 0)) == 7
     assert consumer.end_offset(Partition("elsewhere", 0)) is None
+
+
+def test_the_position_is_behind_what_was_read_and_goes_back_with_it(world):
+    topic, group = world.topic(), world.name("group")
+    place = Partition(topic, 0)
+    world.append(topic, *numbered(7))
+    consumer = world.consumer(group)
+    assert consumer.position(place) is None
+    consumer.subscribe([topic], Listener())
+    read(consumer, 4, records_max=2)
+    assert consumer.position(place) == 4
+    consumer.commit({place: 2}, COMMIT_TIMEOUT_S)
+    consumer.rewind([place])
+    assert consumer.position(place) in (None, 2)
+    assert read(consumer, 5) == numbered(5, start=2)
+    assert consumer.position(place) == 7
+
+
+def test_the_position_of_who_tells_ends_passes_over_what_is_no_record(world):
+    topic = world.topic()
+    place = Partition(topic, 0)
+    world.append(topic, *numbered(3))
+    producer = world.producer(world.name("transaction"))
+    producer.begin()
+    producer.send([OutgoingRecord(topic, None, b"aborted")])
+    producer.flush(10)
+    producer.abort()  # with its marker, two offsets that no reader gets
+    producer.begin()
+    producer.send([OutgoingRecord(topic, None, b"open")])
+    producer.flush(10)
+    consumer = world.consumer(world.name("group"), tells_ends=True)
+    consumer.subscribe([topic], Listener())
+    assert poll_until(lambda: consumer.position(place) == 5, consumer) == numbered(3)
+    assert [consumer.poll(10, 0.2) for _ in range(3)] == [[], [], []]
+    assert consumer.position(place) == 5  # what is open may yet come
+    producer.commit({}, consumer.group_metadata(), COMMIT_TIMEOUT_S)
+    assert poll_until(lambda: consumer.position(place) == 7, consumer) == [b"open"]
 
 
 # ----------------------------------------------------------- committed offsets and rewinding

@@ -63,7 +63,7 @@ class MemoryWorld:
         self.broker.create_topic(name, partitions)
         return name
 
-    def consumer(self, group: str, frail: bool = False) -> RecordConsumer:
+    def consumer(self, group: str, frail: bool = False, tells_ends: bool = False) -> RecordConsumer:
         return self._open(MemoryConsumer(self.broker, group))
 
     def producer(self, transactional_id: str | None = None) -> RecordProducer:
@@ -113,12 +113,11 @@ class KafkaWorld(MemoryWorld):
         self._topics.create([TopicSpec(name, partitions)])
         return name
 
-    def consumer(self, group, frail=False):
+    def consumer(self, group, frail=False, tells_ends=False):
         interval_ms = 1000 if frail else 45_000
         session = {"session.timeout.ms": interval_ms, "max.poll.interval.ms": interval_ms}
-        return self._open(
-            KafkaConsumer({**self.options, **session, "heartbeat.interval.ms": 200}, group)
-        )
+        options = {**self.options, **session, "heartbeat.interval.ms": 200}
+        return self._open(KafkaConsumer(options, group, tells_ends=tells_ends))
 
     def producer(self, transactional_id=None):
         return self._open(KafkaProducer(self.options, transactional_id, timeout_s=30))

@@ -152,6 +152,8 @@ def work(metrics: Metrics) -> None:
     tally.dead_letters.update(Reason)
     tally.undecodable.update(Reason)
     tally.anomalies["positive", "high"] += 1
+    tally.future = tally.grid_changes = tally.released_early = 1
+    tally.imputed = tally.absences = tally.returns = 1
     metrics.record({PARTITION: tally})
     metrics.stage_seconds.labels("decode").observe(0.001)
     metrics.commit_seconds.observe(0.01)

@@ -45,13 +45,12 @@ def detect(config: Config, records: Sequence[Record]) -> Offline:
             points = decoder.decode(batch, unit)
             consumed = len(points) + len(points.rejects) + points.tombstones
             handles = task.route(points, partial(decoder.identify, batch))
-            verdicts = task.detect(points, handles)
+            judged = task.detect(points, handles)
             found.events += [
-                encoder.encode(verdict, config.output.anomalies)
-                for verdict in task.select(batch, points, handles, verdicts)
+                encoder.encode(verdict, config.output.anomalies) for verdict in task.select(judged)
             ]
             found.dead_letters += dead_letters(batch, points.rejects, config.output.dead_letters)
-            task.count(batch, points, verdicts, consumed)
+            task.count(batch, points, judged, consumed)
         found.outcomes += task.tally.outcomes
     return found
 

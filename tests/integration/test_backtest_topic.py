@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime
 
 import pyarrow.parquet as pq
+import pytest
 from confluent_kafka import Producer
 
 from streamdet.types import OutgoingRecord
@@ -24,13 +25,14 @@ def instant(minute: int) -> str:
 
 
 def points() -> list[tuple[int, str, bytes]]:
-    """Return points of three series, minute by minute: minute, host and record."""
-    values = [with_spikes(MINUTES, at=(150 + 50 * k, 300), seed=k) for k in range(3)]
-    return [
+    """Return points of three series as they come: minute, host and record. Some are late."""
+    values = [with_spikes(MINUTES, at=(170 + 50 * k, 300), seed=k) for k in range(3)]
+    in_order = [
         (minute, f"h{k}", point(minute, values[k][minute], host=f"h{k}"))
         for minute in range(MINUTES)
         for k in range(3)
     ]
+    return sorted(in_order, key=lambda each: each[0] + 2 * (each[0] % 50 == 17))
 
 
 def by_series(path) -> list[dict]:
@@ -38,7 +40,15 @@ def by_series(path) -> list[dict]:
     return sorted(rows, key=lambda row: (row["host"], row["timestamp"]))
 
 
-def test_a_topic_gives_the_verdicts_of_a_file_of_its_points(stream: Stream):
+@pytest.mark.parametrize(
+    ("settings", "rows"),
+    [
+        ((), 3 * (LAST - FIRST)),
+        (("--set", "detection.allowed_lateness=5m"), 3 * (LAST - FIRST)),
+        (("--set", "detection.aggregate={interval: 5m, function: max}"), 3 * 57),
+    ],
+)
+def test_a_topic_gives_the_verdicts_of_a_file_of_its_points(stream: Stream, settings, rows):
     stream.create_topics(partitions=3)
     records = [
         OutgoingRecord(stream.input, host.encode(), value, (), START_MS + minute * MINUTE_MS)
@@ -56,7 +66,7 @@ def test_a_topic_gives_the_verdicts_of_a_file_of_its_points(stream: Stream):
     span = ("--from", instant(FIRST), "--to", instant(LAST))
     done = stream.cli(
         "backtest", "--topic", stream.input, *span, "-o", "topic.parquet",
-        "--set", servers, "--set", group, "--set", future,
+        "--set", servers, "--set", group, "--set", future, *settings,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     # of the first hundred minutes only the ten that `max_future` allows for are read
@@ -64,12 +74,13 @@ def test_a_topic_gives_the_verdicts_of_a_file_of_its_points(stream: Stream):
         "left out: 1 bad records or points (1 decode); 60 points outside of the window\n"
     )
     assert committed(stream.bootstrap, stream.group, stream.input) == {}
-    done = stream.cli("backtest", file, "-o", "file.parquet", "--set", future)
+    done = stream.cli("backtest", file, "-o", "file.parquet", "--set", future, *settings)
     assert done.returncode == 0, done.stderr
 
     found = by_series(stream.folder / "topic.parquet")
     assert found == by_series(stream.folder / "file.parquet")
-    assert len(found) == len(in_window)
+    assert len(found) == rows
+    assert any(row["status"] == "late" for row in found) == (not settings)
     assert sum(row["isAnomaly"] for row in found) >= 6
 
 

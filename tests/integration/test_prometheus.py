@@ -21,6 +21,7 @@ OUTCOMES = {
     "dead_lettered": 5,
     "dropped_series_limit": 1,
     "tombstone": 4,
+    "off_grid": 0,
 }
 
 

@@ -144,9 +144,14 @@ class Load:
 
 
 def _producer(bootstrap: str) -> Producer:
-    # what is retried does not overtake what follows
     return Producer(
-        {"bootstrap.servers": bootstrap, "enable.idempotence": True, "log_level": 0, "linger.ms": 5}
+        {
+            "bootstrap.servers": bootstrap,
+            "enable.idempotence": True,  # what is retried does not overtake what follows
+            "sticky.partitioning.linger.ms": 0,  # records without a key are spread, however fast
+            "log_level": 0,
+            "linger.ms": 5,
+        }
     )
 
 

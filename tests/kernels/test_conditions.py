@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from streamdet.config import DetectionConfig
 from streamdet.detectors.conditions import configure
-from streamdet.kernels.align import whole_lines
 from streamdet.kernels.conditions import (
     CONDITIONS,
     SCORE_BEYOND,
@@ -19,6 +18,7 @@ from streamdet.kernels.conditions import (
     begin_conditions,
     fits,
 )
+from streamdet.kernels.header import whole_lines
 from streamdet.kernels.incident import INCIDENT, conclude
 from streamdet.kernels.jit import kernel
 from tests.kernels.naive_conditions import Conditions

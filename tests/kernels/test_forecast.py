@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamdet.kernels.align import RESTART
+from streamdet.kernels.header import FILL, JUDGE, LEARN, RESTART
 from streamdet.types import IncidentState
 from tests.forecast_series import Series, judged, noise, onsets, recoveries
 from tests.naive_forecast import Forecast
@@ -34,12 +34,13 @@ def bell(n, period=PERIOD, seed=0, weekend=0.4, scale=0.3):
     return pattern * height + noise(n, seed, scale)
 
 
-def assert_agrees_with_twin(value, step, sensitivity=75, **options):
+def assert_agrees_with_twin(value, step, sensitivity=75, use=None, **options):
     series = Series(sensitivity=sensitivity, **options)
     series.row["anomaly_share_max"] = 0  # an option of every detector, with a twin of its own
-    got = series.judge(value, step)
+    use = np.full(len(value), JUDGE, np.uint8) if use is None else np.array(use, np.uint8)
+    got = series.judge(value, step, use)
     twin = Forecast(series.pool.ring.shape[1], options.get("period"), sensitivity)
-    want = [twin.judge(float(x), int(s)) for x, s in zip(value, step, strict=True)]
+    want = [twin.judge(float(x), int(s), int(u)) for x, s, u in zip(value, step, use, strict=True)]
     unit = 1e-6 * np.ptp(value)
     for column, ours, absolute in (
         (got.expected_value, "expected", unit),
@@ -96,20 +97,53 @@ def test_the_kernel_agrees_with_its_twin_where_the_week_counts_and_another_seaso
 SPACE = st.floats(-1e3, 1e3) | st.sampled_from([0.0, 1.0, -2.5, 1e6, 1e-9])
 
 
+def mixed(n, seed=0):
+    """Return steps and uses of n points: gaps, clocks that go back, imputed and late values."""
+    rng = np.random.default_rng(seed)
+    step, use = gaps(n), np.full(n, JUDGE)
+    at = rng.choice(np.arange(1, n), n // 20, replace=False)
+    step[at] = rng.choice([2, 5, 13, 0, -1, -11, -29], len(at))
+    use[rng.random(n) < 0.1] = LEARN
+    late = rng.random(n) < 0.05
+    late[0] = False
+    use[late], step[late] = FILL, rng.integers(1, 40, late.sum())
+    return step, use
+
+
+@pytest.mark.parametrize(
+    ("ring", "period", "n"), [(64, None, 4000), (64, 24, 4000), (101, None, 4000), (288, 24, 2000)]
+)
+def test_the_kernel_agrees_with_its_twin_where_clocks_go_back_and_values_are_imputed_or_late(
+    ring, period, n
+):
+    step, use = mixed(n, seed=ring)
+    step[n // 2] = -10_000  # further than there is
+    value = bell(n, PERIOD, seed=1)
+    value[3 * n // 4 :][:10] += 6
+    assert_agrees_with_twin(value, step, use=use, period=period, ring_length=ring)
+
+
 @settings(max_examples=60, deadline=None)
 @given(
-    st.lists(st.tuples(SPACE, st.sampled_from([1] * 20 + [2, 7, 30, 65])), min_size=1, max_size=99),
+    st.lists(
+        st.tuples(
+            SPACE,
+            st.sampled_from([1] * 20 + [2, 7, 30, 65, 0, -1, -7, -200]),
+            st.sampled_from([JUDGE] * 6 + [LEARN, FILL]),
+        ),
+        min_size=1,
+        max_size=99,
+    ),
     st.sampled_from([None, 0, 1, 2, 5, 12]),
     st.sampled_from([16, 37, 64]),
     st.integers(0, 99),
     st.integers(0, 99),
 )
 def test_the_kernel_agrees_with_its_twin_on_whatever_comes(points, period, ring, sensitivity, seed):
-    drawn, step = zip(*points, strict=True)
+    drawn, step, use = zip(*points, strict=True)
     value = np.concatenate([bell(150, 5, seed), drawn])
-    assert_agrees_with_twin(
-        value, [RESTART] + [1] * 149 + list(step), sensitivity, period=period, ring_length=ring
-    )
+    step, use = [RESTART] + [1] * 149 + list(step), [JUDGE] * 150 + list(use)
+    assert_agrees_with_twin(value, step, sensitivity, use, period=period, ring_length=ring)
 
 
 @settings(max_examples=60, deadline=None)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamdet.kernels import incident
-from streamdet.kernels.align import whole_lines
+from streamdet.kernels.header import whole_lines
 from streamdet.kernels.incident import INCIDENT, follow
 from streamdet.kernels.jit import kernel
 from streamdet.types import IncidentState

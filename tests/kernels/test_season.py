@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from streamdet.kernels.align import RESTART
+from streamdet.kernels.header import RESTART
 from tests.forecast_series import Series, judged, noise, onsets
 
 PERIOD = 24

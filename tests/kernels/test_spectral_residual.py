@@ -7,7 +7,7 @@ import pytest
 
 from streamdet.config import DetectionConfig
 from streamdet.detectors import DETECTORS
-from streamdet.kernels.align import RESTART
+from streamdet.kernels.header import RESTART
 from streamdet.kernels.spectral_residual import LENGTH, POINTS, ROW, saliency
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from streamdet.config import DetectionConfig
 from streamdet.detectors import DETECTORS
-from streamdet.kernels.align import RESTART
+from streamdet.kernels.header import RESTART
 from streamdet.types import IncidentState
 
 

@@ -1,4 +1,4 @@
-"""Dead letters: what came, as it came, with the reason beside it."""
+"""Dead letters and late records: what came, as it came, with the reason beside it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import pytest
 
 from streamdet import __version__
 from streamdet.serde import dead_letter
-from streamdet.serde.dead_letter import KEPT_BYTES, PREFIX
-from streamdet.types import Partition, Reason, Record, Reject
+from streamdet.serde.dead_letter import KEPT_BYTES, PREFIX, late_records
+from streamdet.types import OutgoingRecord, Partition, Reason, Record, Reject
+from tests.serde.records import ListBatch
 
 REJECT = Reject(0, None, Reason.DECODE, "the record must be an object")
 
@@ -73,6 +74,23 @@ def test_headers_of_an_earlier_refusal_are_replaced():
     assert errors(letter)["reason"] == "decode"
     assert "index" not in errors(letter)
     assert "headers_truncated" not in errors(letter)
+
+
+@pytest.mark.parametrize("told", [b"2", b"17"])
+def test_a_record_that_was_sent_in_again_keeps_its_attempt(told):
+    before = ((PREFIX + "attempt", b"9"), (PREFIX + "attempt", told))
+    letter = dead_letter(record(headers=before), [REJECT], "dead")
+    assert errors(letter)["attempt"] == told.decode()
+    batch = ListBatch([b"{}"])
+    batch.headers = before
+    (again,) = late_records(batch, [(0, None)], "late")
+    assert errors(again)["attempt"] == told.decode()
+
+
+@pytest.mark.parametrize("told", [b"1", b"0", b"", None, b"-2", b"two", b"10000"])
+def test_a_first_attempt_is_not_told(told):
+    letter = dead_letter(record(headers=((PREFIX + "attempt", told),)), [REJECT], "dead")
+    assert "attempt" not in errors(letter)
 
 
 def test_a_message_has_a_kibibyte_at_most():
@@ -141,3 +159,59 @@ def test_the_largest_dead_letter_fits_the_default_message_size():
     size = len(letter.key) + len(letter.value)
     size += sum(len(name) + len(value) + 10 for name, value in letter.headers)
     assert size < 1_000_000
+
+
+def late(values, points, **fields) -> list[OutgoingRecord]:
+    batch = ListBatch(values, **fields)
+    return list(late_records(batch, points, "late"))
+
+
+def test_a_late_record_is_as_it_came_and_says_where_it_lay():
+    batch = ListBatch([b'{"value": 1}'], [b"k"], 1_614_686_400_000, Partition("metrics", 2))
+    batch.headers = (("trace", b"\xff"), ("empty", None))
+    (found,) = late_records(batch, [(0, None)], "late")
+    assert found == OutgoingRecord(
+        "late",
+        b"k",
+        b'{"value": 1}',
+        (
+            ("trace", b"\xff"),
+            ("empty", None),
+            ("__streamdet.errors.reason", b"late"),
+            ("__streamdet.errors.topic", b"metrics"),
+            ("__streamdet.errors.partition", b"2"),
+            ("__streamdet.errors.offset", b"100"),
+            ("__streamdet.errors.timestamp", b"1614686400000"),
+            ("__streamdet.errors.version", __version__.encode()),
+        ),
+        None,
+    )
+
+
+def test_a_record_with_many_late_points_leaves_once_and_lists_them():
+    """In whatever order the stages found them, and if two series found the same."""
+    first, second = late(
+        [b"[1]", b"{}", b"[2]"], [(2, 10), (0, 4), (2, 9), (2, 10), (2, 0), (2, 5)]
+    )
+    assert (first.value, errors(first)["index"]) == (b"[1]", "4")
+    assert (second.value, errors(second)["index"]) == (b"[2]", "0,5,9,10")
+    assert [errors(each)["offset"] for each in (first, second)] == ["100", "102"]
+
+
+def test_without_late_points_there_is_no_late_record():
+    assert late([b"{}"], []) == []
+
+
+def test_a_late_record_that_was_sent_in_again_tells_its_newest_place_only():
+    batch = ListBatch([b"{}"])
+    batch.headers = (("a", b"1"), (PREFIX + "reason", b"late"), (PREFIX + "index", b"3"))
+    (again,) = late_records(batch, [(0, None)], "late")
+    assert again.headers[0] == ("a", b"1")
+    assert (errors(again)["reason"], "index" in errors(again)) == ("late", False)
+
+
+def test_a_late_record_too_large_to_be_produced_is_cut_as_a_dead_letter_is():
+    value = b"x" * 1_000_000
+    (found,) = late([value], [(0, 7)])
+    assert found.value == value[:KEPT_BYTES]
+    assert (errors(found)["truncated"], errors(found)["index"]) == ("true", "7")

@@ -4,17 +4,35 @@ from __future__ import annotations
 
 import json
 import math
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from streamdet.config import AggregateFunction
 from streamdet.serde import EventEncoder, boundaries
 from streamdet.types import IncidentState, Partition, SeriesId
-from tests.serde.verdicts import ONSET_ID, OUTSIDE, SCHEMA, body, headers, verdict, warming
+from tests.serde.verdicts import (
+    NAN,
+    ONSET_ID,
+    OUTSIDE,
+    SCHEMA,
+    absent,
+    body,
+    headers,
+    returned,
+    verdict,
+    warming,
+)
 
 ENCODER = EventEncoder()
+BAND_AND_VALUE = (
+    "value", "expectedValue", "upperMargin", "lowerMargin", "upperBoundary", "lowerBoundary",
+    "score",
+)  # fmt: skip
+FUNCTIONS = get_args(AggregateFunction)
 
 
 def encode(made):
@@ -97,6 +115,72 @@ def test_a_warming_series_has_no_band():
 def test_a_rate_says_that_it_is_one_and_a_value_says_nothing():
     assert body(encode(verdict(transform="rate")))["transform"] == "rate"
     assert "transform" not in body(encode(verdict()))
+
+
+def test_an_absence_is_the_onset_of_an_outage_without_any_number():
+    record = encode(absent())
+    event = body(record)
+    assert headers(record)["ce_type"] == "io.streamdet.absence.v1"
+    assert event == {
+        **body(encode(verdict())),
+        "id": event["id"],
+        "timestamp": "2021-03-02T01:15:00.25Z",
+        **dict.fromkeys(BAND_AND_VALUE),
+        "isAnomaly": False,
+        "isPositiveAnomaly": False,
+        "severity": 1.0,
+        "incident": event["id"],
+        "state": "onset",
+        "status": "absent",
+    }
+
+
+def test_the_return_of_a_series_recovers_from_its_absence():
+    gone, record = body(encode(absent())), encode(returned())
+    event = body(record)
+    assert headers(record)["ce_type"] == "io.streamdet.recovery.v1"
+    assert event == {
+        **gone,
+        "id": event["id"],
+        "timestamp": "2021-03-02T02:00:00.25Z",
+        "severity": 0.0,
+        "state": "recovered",
+        "status": "ok",
+    }
+    assert event["incident"] == gone["id"]
+
+
+def test_what_is_said_of_an_absence_depends_on_nothing_but_series_settings_and_position():
+    """Also not on an incident of its values that is open meanwhile."""
+    other = {"value": NAN, "severity": 0.0, "is_anomaly": False, "status": "incomplete", **OUTSIDE}
+    for made in (absent, returned):
+        assert encode(made()) == encode(made(**other))
+
+
+def test_a_point_its_absence_and_its_return_have_ids_of_their_own():
+    ids = {body(encode(made()))["id"] for made in (verdict, absent, returned)}
+    assert len(ids) == 3
+    assert ONSET_ID in ids, "the id of a point is what it always was"
+
+
+def test_a_series_with_holes_is_judged_and_says_that_it_has_some():
+    event = body(encode(verdict(status="incomplete")))
+    assert (event["status"], event["isAnomaly"]) == ("incomplete", True)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_the_value_of_a_window_tells_the_function_that_made_it(function):
+    assert body(encode(verdict(aggregate=function)))["aggregate"] == function
+
+
+def test_the_value_of_a_point_names_no_function():
+    assert "aggregate" not in body(encode(verdict()))
+
+
+def test_a_status_or_a_function_that_nobody_knows_is_not_of_the_schema():
+    event = body(encode(verdict(aggregate="mean")))
+    for changed in ({"status": "gone"}, {"aggregate": "median"}, {"value": "31.5"}):
+        assert not Draft202012Validator(SCHEMA).is_valid({**event, **changed})
 
 
 def test_a_point_of_an_array_tells_its_place():

@@ -10,11 +10,11 @@ import pytest
 
 from streamdet.config.detection import RING_LENGTH_MAX
 from streamdet.serde import DecodeLimits, Decoder, EventEncoder
-from streamdet.serde.dead_letter import PREFIX
+from streamdet.serde.dead_letter import PREFIX, late_records
 from streamdet.serde.request import GRANULARITIES, IMPUTE_MODES, REQUEST_FIELDS
 from streamdet.types import Reason, SeriesId
 from tests.serde.records import ListBatch, series_of
-from tests.serde.verdicts import body, headers, verdict
+from tests.serde.verdicts import SCHEMA, absent, body, headers, returned, verdict
 
 TEXT = (Path(__file__).parents[2] / "docs" / "formats.md").read_text()
 DECODER = Decoder(DecodeLimits())
@@ -72,6 +72,28 @@ def test_the_example_of_an_event_is_what_is_encoded():
     for name, value in headers(record).items():
         assert f"| `{name}` |" in TEXT
         assert name in ("ce_id", "ce_source", "ce_time", "ce_subject") or f"`{value}`" in TEXT
+
+
+def test_the_example_of_an_absence_is_what_is_encoded():
+    record = EventEncoder().encode(absent(), "anomalies")
+    assert json.loads(block("absence")) == body(record)
+    assert list(json.loads(block("absence"))) == list(body(record))
+    for made in (absent(), returned()):
+        kind = headers(EventEncoder().encode(made, "anomalies"))["ce_type"]
+        assert f"`{kind}`" in TEXT
+
+
+def test_every_status_and_every_function_of_a_window_is_told():
+    for field in ("status", "aggregate"):
+        for word in SCHEMA["properties"][field]["enum"]:
+            assert f"`{word}`" in TEXT
+
+
+def test_every_header_of_a_late_record_is_told():
+    (record,) = late_records(ListBatch([b"[]"]), [(0, 3)], "late")
+    told = TEXT.partition("## Late records")[2]
+    for name, _ in record.headers:
+        assert f"`{name}`" in told or f"`.{name.removeprefix(PREFIX)}`" in told
 
 
 def test_the_example_of_a_quoted_key_is_what_is_written():

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from streamdet.serde import DecodeLimits, Decoder, EventEncoder, dead_letter
+from streamdet.serde.dead_letter import late_records as encode_late
 from streamdet.types import (
     IncidentState,
     OutgoingRecord,
@@ -24,7 +25,7 @@ from streamdet.types import (
 )
 from tests.serde.bad_input import CASES
 from tests.serde.records import ListBatch, rows, series_of
-from tests.serde.verdicts import OUTSIDE, verdict, warming
+from tests.serde.verdicts import OUTSIDE, absent, returned, verdict, warming
 
 FOLDER = Path(__file__).parents[1] / "golden"
 
@@ -41,6 +42,9 @@ def events() -> Iterable[dict]:
         verdict(series=SeriesId("petit déjeuner"), time_us=0, expected_value=1e300, value=1e22),
         verdict(value=0.1 + 0.2, expected_value=1 / 3, upper_margin=0.0, lower_margin=5e-324),
         warming(),
+        absent(),
+        returned(),
+        verdict(status="incomplete", aggregate="p95", element=3),
     ):
         yield shown(encoder.encode(made, "anomalies"))
 
@@ -51,6 +55,12 @@ def dead_letters() -> Iterable[dict]:
     record = Record(Partition("metrics", 2), 18, -1, None, b"[1]" * 50, ())
     reject = Reject(0, 0, Reason.SCHEMA, "the point must be an object")
     yield shown(dead_letter(record, [reject], "dead", max_bytes=100))
+
+
+def late_records() -> Iterable[dict]:
+    batch = ListBatch([b'{"metric": "m", "value": 1}', b"[1,2]"], [b"k", None])
+    batch.headers = (("a", b"b"),)
+    yield from map(shown, encode_late(batch, [(0, None), (1, 1), (1, 0)], "late"))
 
 
 def points() -> Iterable[dict]:
@@ -88,7 +98,12 @@ def text_of(lines: Iterable[dict]) -> str:
     return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
 
 
-GOLDEN = {"events.jsonl": events, "dead_letters.jsonl": dead_letters, "points.jsonl": points}
+GOLDEN = {
+    "events.jsonl": events,
+    "dead_letters.jsonl": dead_letters,
+    "late_records.jsonl": late_records,
+    "points.jsonl": points,
+}
 
 
 @pytest.mark.parametrize("name", GOLDEN)

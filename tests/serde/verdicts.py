@@ -50,6 +50,14 @@ def warming(**fields: object) -> Verdict:
     return verdict(**{**nothing, **rest, **fields})
 
 
+def absent(**fields: object) -> Verdict:
+    return verdict(**{"kind": "absent", "time_us": 1_614_647_700_250_000, **fields})
+
+
+def returned(**fields: object) -> Verdict:
+    return verdict(**{"kind": "returned", "time_us": 1_614_650_400_250_000, **fields})
+
+
 def body(record: OutgoingRecord) -> dict:
     """The event in `record`, found to be as the schema says."""
     assert record.value is not None

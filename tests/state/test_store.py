@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from streamdet.kernels.align import HEADER, NEVER, whole_lines
+from streamdet.kernels.header import HEADER, NEVER, whole_lines
 from streamdet.kernels.table import MISSING
 from streamdet.state.store import FULL, Store
 from streamdet.types import SeriesId, StateLayout
@@ -31,9 +31,7 @@ def test_refused_keys_are_remembered_within_bounds_until_there_is_room():
     for key in (b"a", b"b", b"c"):
         store.refuse(key)
     assert [store.table.get(key) for key in (b"a", b"b", b"c")] == [FULL, FULL, MISSING]
-    pool, slot = store.at(handles[0])
-    pool.rows["time_us"][slot] = 100
-    store.evict(500)
+    store.evict(lambda pool: np.array([handles[0]]))
     assert store.table.get(b"a") == MISSING
 
 
@@ -50,6 +48,24 @@ def test_rows_lie_on_cache_lines_and_keep_their_content_when_the_pool_grows():
     assert pool.rows.ctypes.data % 64 == 0
     assert pool.rows["level"][:1000].tolist() == list(range(1000))
     assert pool.ring[:1000, 0].tolist() == list(range(1000))
+
+
+def test_the_header_of_the_rows_is_no_copy_and_of_one_type_for_all_detectors():
+    store = Store(series_max=1000)
+    other = StateLayout("another", whole_lines([*HEADER, ("more", "<f8", 20)]))
+    for layout, series in ((LAYOUT, ids(400)[:200]), (other, ids(400)[200:])):
+        handle = [store.admit(s, layout, 64) for s in series][-1]
+        pool, slot = store.at(handle)
+        assert pool.header.dtype == np.dtype(HEADER)
+        assert len(pool.header) == len(pool.rows)
+        pool.header["value"][slot] = 5
+        assert pool.rows["value"][slot] == 5
+
+
+def test_a_new_series_holds_no_point_back():
+    store = Store(series_max=10)
+    pool, slot = store.at(store.admit(ids(1)[0], LAYOUT, 64))
+    assert [int(pool.header[name][slot]) for name in ("head", "tail", "n_pending")] == [-1, -1, 0]
 
 
 def test_ring_lengths_share_a_few_pools():
@@ -92,7 +108,7 @@ def test_idle_series_make_room_and_their_slots_are_clean():
     pool.rows["time_us"][:2] = [100, 900]
     pool.rows["level"][slot] = 5
     pool.ring[slot] = 5
-    assert store.evict(500).tolist() == [handles[0]]
+    assert store.evict(lambda pool: np.array([slot])).tolist() == [handles[0]]
     assert store.table.get(str(old).encode()) == MISSING
     assert store.table.get(str(young).encode()) == handles[1]
     again = store.admit(SeriesId("new"), LAYOUT, 64)

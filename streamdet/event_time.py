@@ -1,0 +1,293 @@
+"""The event time of one partition: its present, the rules of its series, what they hold back."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamdet.config import Config, DetectionConfig
+from streamdet.kernels.align import Arrivals, align, sweep
+from streamdet.kernels.header import HEADER, NEVER, NO_ROLLUP, ROLLUP_UNKNOWN
+from streamdet.kernels.pending import ALL, FIRST, LAST, MEAN, PENDING, SUM, USED
+from streamdet.kernels.present import PRESENT, advance
+from streamdet.kernels.rate import NONE, RATE_NEXT
+from streamdet.kernels.release import (
+    ALIGNMENT,
+    AUTO,
+    COUNTS,
+    FIXED,
+    GRID_CHANGES,
+    LAST_CHANGE,
+    LINEAR,
+    NOT_FILL,
+    PREVIOUS,
+    Columns,
+    Waiting,
+    Zones,
+)
+from streamdet.kernels.window import FUNCTIONS
+from streamdet.state.store import Pool
+from streamdet.zones import ZoneTable
+
+log = logging.getLogger(__name__)
+
+_IMPUTE = {
+    "auto": AUTO,
+    "notFill": NOT_FILL,
+    "previous": PREVIOUS,
+    "linear": LINEAR,
+    "fixed": FIXED,
+    "zero": FIXED,
+}
+_DUPLICATES = {"first": FIRST, "last": LAST, "mean": MEAN, "sum": SUM}
+_ARENA_START = 256
+_SWEEPS_PER_WAIT = 16
+"""Silent series are looked at this often in the shortest time that one may wait; it reads rows."""
+
+
+class EventTime:
+    """Aligns the points of one partition; see `kernels.align`.
+
+    Parameters
+    ----------
+    config : Config
+        Limits and detection settings.
+    """
+
+    def __init__(self, config: Config) -> None:
+        every = (config.detection, *(rule.over(config.detection) for rule in config.rules))
+        waits = sorted({each.absent_after_us for each in every} - {0})
+        self._absences = {absent_after_us: 1 + j for j, absent_after_us in enumerate(waits)}
+        self.absent_after_s = waits[0] / 1e6 if waits else None
+        """The shortest time after which a series counts as absent; None: no rule asks."""
+        # A step of the present longer than this was silence of the whole partition.
+        half = [absent_after_us // 2 for absent_after_us in waits]
+        self._silence_us = np.array([config.limits.max_future_us, *half], np.int64)
+        self._spoke = np.zeros(len(self._silence_us), np.int64)
+        self._present = np.zeros(1, PRESENT)
+        self._present["time_us"] = NEVER
+        self._max_future_us = config.limits.max_future_us
+        self._ttl_us = config.limits.series_ttl_us
+        self._points_max = config.limits.max_pending_points
+        self._zones = ZoneTable()
+        self._rules = np.zeros(0, ALIGNMENT)
+        self._rule_numbers: dict[bytes, int] = {}
+        self._arena = np.zeros(_ARENA_START, PENDING)
+        self._ends = np.array([-1, 0], np.int64)
+        self._scratch = np.empty(self._points_max + 1)
+        self._swept_us: int | None = None
+        self._sweep_every_us: int | None = None
+        self._counts = np.zeros(COUNTS, np.int64)
+        self._changes_logged = 0
+
+    @property
+    def watermark_us(self) -> int | None:
+        """The partition's time; None before its first point."""
+        time_us = int(self._present["time_us"][0])
+        return None if time_us == NEVER else time_us
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory held, in bytes."""
+        return self._arena.nbytes + self._scratch.nbytes + self._rules.nbytes
+
+    @property
+    def spoke(self) -> NDArray[np.int64]:
+        """Time in which the partition spoke, in each way of counting; first the time to live's."""
+        return self._spoke
+
+    def take_ahead(self) -> int:
+        """Return how many points were too far ahead to move the present, since the last call."""
+        n = int(self._present["n_ahead"][0])
+        self._present["n_ahead"] = 0
+        return n
+
+    def configure(
+        self, pool: Pool, slot: int, settings: DetectionConfig, *, rolled_up: bool = False
+    ) -> None:
+        """Write what `settings` say of event time into a series' row; it holds from now on.
+
+        rolled_up : the series is made of several others, so equal times are no duplicates
+        """
+        row = pool.header[slot]
+        before = self._rules["interval_given"][row["alignment"]] if len(self._rules) else False
+        if settings.grid_interval > 0 or before:
+            row["interval_us"], row["spacing_votes"] = settings.grid_interval, 0
+        row["impute_value"] = (
+            settings.impute_fixed_value or 0.0 if settings.impute_mode == "fixed" else 0.0
+        )
+        if settings.transform == "none":
+            row["transform"] = NONE
+        elif row["transform"] == NONE:
+            row["transform"] = RATE_NEXT
+        row["rollup"] = NO_ROLLUP if settings.rollup is None else ROLLUP_UNKNOWN
+        row["alignment"] = self._rule(settings, rolled_up)
+
+    def _rule(self, settings: DetectionConfig, rolled_up: bool) -> int:
+        rule = np.zeros((), ALIGNMENT)
+        lateness_us, absent_after_us = settings.allowed_lateness_us, settings.absent_after_us
+        windows = settings.window > 0
+        rule["interval_given"] = settings.grid_interval > 0
+        rule["calendar"] = settings.calendar
+        rule["lateness_us"] = lateness_us
+        rule["tolerance_us"] = settings.tolerance_us
+        if not settings.calendar:  # a request may have brought a shorter interval
+            rule["tolerance_us"] = min(settings.tolerance_us, (settings.grid_interval - 1) // 2)
+        rule["absent_after_us"] = absent_after_us
+        rule["absence"] = self._absences.get(absent_after_us, 0)
+        rule["zone"] = self._zones.index(settings.timezone or "UTC")
+        rule["held"] = windows or lateness_us > 0 or settings.duplicates != "first"
+        rule["windows"] = windows
+        if settings.aggregate is not None:
+            rule["function"] = FUNCTIONS.index(settings.aggregate.function)
+        rule["duplicates"] = ALL if rolled_up else _DUPLICATES[settings.duplicates]
+        rule["impute"] = _IMPUTE[settings.impute_mode]
+        rule["fill_late"] = settings.late == "fill"
+        key = rule.tobytes()
+        if key not in self._rule_numbers:
+            self._rule_numbers[key] = len(self._rules)
+            self._rules = np.append(self._rules, rule)
+            waits_us = [absent_after_us] if absent_after_us else []
+            waits_us += [lateness_us] if rule["held"] else []
+            every_us = [wait_us // _SWEEPS_PER_WAIT for wait_us in waits_us]
+            if self._sweep_every_us is not None:
+                every_us.append(self._sweep_every_us)
+            self._sweep_every_us = min(every_us, default=None)
+        return self._rule_numbers[key]
+
+    def observe(
+        self, time_us: NDArray[np.int64], record_us: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Follow the partition's time through n points; see `kernels.present.advance`.
+
+        Returns
+        -------
+        int64[n], int64[j, n], int64[j, n]
+            Watermark after each point; the speaking time before and after it.
+        """
+        n = len(time_us)
+        watermark_us = np.empty(n, np.int64)
+        before = np.empty((len(self._spoke), n), np.int64)
+        spoken = np.empty((len(self._spoke), n), np.int64)
+        advance(
+            self._present, time_us, record_us, self._max_future_us, watermark_us,
+            self._silence_us, self._spoke, before, spoken,
+        )  # fmt: skip
+        return watermark_us, before, spoken
+
+    def align(
+        self, pool: Pool, arrivals: Arrivals, outcome: NDArray[np.uint8]
+    ) -> Iterator[Columns]:
+        """Align points of one pool; yield what is released, part by part.
+
+        outcome : uint8[n], out
+        """
+        n = len(arrivals.slot)
+        waiting = self._waiting(n)
+        to = _columns(n, pool.ring_length)
+        start = 0
+        while start < n:
+            start, k = align(
+                pool.header, self._rules, self._zones_now(), waiting, self._ttl_us, self._counts,
+                arrivals, start, outcome, to,
+            )  # fmt: skip
+            self._log_change(pool)
+            yield _first(to, k)
+
+    def _log_change(self, pool: Pool) -> None:
+        """Say which series has another grid from now on; of many, one a part."""
+        changes = int(self._counts[GRID_CHANGES])
+        if changes == self._changes_logged:
+            return
+        slot = int(self._counts[LAST_CHANGE])
+        others = changes - self._changes_logged - 1
+        log.info(
+            "%s: its points come every %.6g s now, so it begins anew%s",
+            pool.names[slot],
+            pool.header["interval_us"][slot] / 1e6,
+            f" (and {others} more series)" if others else "",
+        )
+        self._changes_logged = changes
+
+    def take_counts(self) -> NDArray[np.int64]:
+        """Return what was counted since the last call, at the places of `kernels.align`."""
+        counts, self._counts = self._counts, np.zeros(COUNTS, np.int64)
+        self._changes_logged = 0
+        return counts
+
+    def idle(self, pool: Pool) -> NDArray[np.int64]:
+        """Return the slots of the series that will begin anew with their next point, by now."""
+        header = pool.header[: len(pool.names)]
+        absence = self._rules["absence"][header["alignment"]]
+        idle = self._spoke[absence] - header["spoke_us"] > self._ttl_us
+        idle &= (header["newest_us"] != NEVER) & (header["n_pending"] == 0)
+        noted = (absence == 0) | (header["absent"] != 0)
+        return np.flatnonzero(idle & noted)
+
+    @property
+    def sweeps(self) -> bool:
+        """Whether any series holds back points, or may be absent."""
+        return self._sweep_every_us is not None
+
+    def sweep_is_due(self) -> bool:
+        """Return whether series that are silent should be looked at; then count it as done."""
+        now_us = self.watermark_us
+        if self._sweep_every_us is None or now_us is None:
+            return False
+        if self._swept_us is not None and abs(now_us - self._swept_us) <= self._sweep_every_us:
+            return False
+        self._swept_us = now_us
+        return True
+
+    def sweep(self, pool: Pool, watermark_us: int, spoke: NDArray[np.int64]) -> Iterator[Columns]:
+        """Yield what is due of the series of `pool` at a time of the partition, part by part."""
+        waiting = self._waiting(0)
+        start, n_slots = 0, len(pool.names)
+        to = _columns(n_slots, pool.ring_length)
+        while start < n_slots:
+            start, k = sweep(
+                pool.header, self._rules, self._zones_now(), waiting, self._counts,
+                watermark_us, spoke, start, n_slots, to,
+            )  # fmt: skip
+            yield _first(to, k)
+
+    def _zones_now(self) -> Zones:
+        return Zones(self._zones.start, self._zones.change_us, self._zones.offset_us)
+
+    def _waiting(self, n: int) -> Waiting:
+        """Return the arena, with room for n points more."""
+        needed = int(self._ends[USED]) + n
+        if self._sweep_every_us is not None and needed > len(self._arena):
+            larger = np.zeros(max(needed, 2 * len(self._arena)), PENDING)
+            larger[: len(self._arena)] = self._arena
+            self._arena = larger
+        return Waiting(self._arena, self._ends, self._scratch, self._points_max)
+
+
+def move_header(source: np.void, target: np.void) -> None:
+    """Let a series that moves to another row, and begins anew there, keep what it holds back."""
+    for name, _ in HEADER:
+        if name not in ("time_us", "begun", "stagger"):
+            target[name] = source[name]
+
+
+def _columns(n: int, fill_max: int) -> Columns:
+    size = 2 * max(n, 2 * (fill_max + 4))
+    return Columns(
+        slot=np.empty(size, np.int64),
+        use=np.empty(size, np.uint8),
+        time_us=np.empty(size, np.int64),
+        value=np.empty(size),
+        step=np.empty(size, np.int32),
+        offset=np.empty(size, np.int64),
+        element=np.empty(size, np.int32),
+        incomplete=np.empty(size, np.bool_),
+        fill_max=fill_max,
+    )
+
+
+def _first(columns: Columns, k: int) -> Columns:
+    return Columns._make([*(column[:k].copy() for column in columns[:-1]), columns.fill_max])

@@ -1,0 +1,212 @@
+"""The series of one partition: taken in, given their settings, rolled up, let go of."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import asdict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamdet.config import AggregateConfig, Config, DetectionConfig
+from streamdet.detectors import DETECTORS
+from streamdet.errors import RecordError
+from streamdet.event_time import EventTime, move_header
+from streamdet.kernels.header import NO_ROLLUP, ROLLUP_UNKNOWN
+from streamdet.state.store import FULL, MISSING, Store
+from streamdet.types import Overrides, Partition, Points, Reject, SeriesId
+
+log = logging.getLogger(__name__)
+
+ROLLUP = "rollup"
+"""Dimension that a rolled up series has beside those it is rolled up by: the function's name."""
+
+
+class Roster:
+    """Which series a partition has, and by which settings each is judged.
+
+    Parameters
+    ----------
+    partition : Partition
+    config : Config
+    store : Store
+        Takes the series in; changed by what is called here.
+    event_time : EventTime
+        Told of the settings of each.
+    """
+
+    def __init__(
+        self, partition: Partition, config: Config, store: Store, event_time: EventTime
+    ) -> None:
+        self._partition = partition
+        self._config = config
+        self._store = store
+        self._event_time = event_time
+        every = (config.detection, *(rule.set for rule in config.rules))
+        self.rolls_up = any(settings.rollup is not None for settings in every)
+        """Whether any series is rolled up into another."""
+        self.sends_late = any(settings.late == "topic" for settings in every)
+        """Whether the late points of any series go to a topic of their own."""
+        self._overridden: dict[int, DetectionConfig] = {}
+        self._refused_a_series = False
+
+    def route(self, points: Points, identify: Callable[[int], SeriesId]) -> NDArray[np.int64]:
+        """Return the handle of each point's series, taking in new ones.
+
+        Parameters
+        ----------
+        points : Points
+            `rejects` grows by the points that turn out to be unusable.
+        identify : callable
+            Index of a record in the batch -> the series of the one point it is, decoded with all
+            checks; asked once for each spelling of a series that is new here. Raises RecordError.
+
+        Returns
+        -------
+        int64[n]
+            Handle; MISSING where the point was rejected, FULL where the series has no room.
+        """
+        handles = self._store.table.find(points.buffer, points.key_start, points.key_size)
+        for i in np.flatnonzero(handles == MISSING).tolist():
+            start = int(points.key_start[i])
+            key = points.buffer[start : start + int(points.key_size[i])].tobytes()
+            handle = self._store.table.get(key)
+            if handle == MISSING:
+                record = int(points.record[i])
+                try:
+                    raw = points.raw[i]
+                    series = identify(record) if raw else SeriesId.parse(key.decode())
+                except RecordError as error:
+                    points.rejects.append(Reject(record, None, error.reason, error.message))
+                    continue
+                handle = self._admit(series, key)
+            handles[i] = handle
+        return handles
+
+    def rollups(self, handles: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return for each of `handles` that of the series it is rolled up into; negative: none."""
+        found = self._known_rollups(handles)
+        unknown = found == ROLLUP_UNKNOWN
+        if not unknown.any():
+            return found
+        for leaf in dict.fromkeys(handles[unknown].tolist()):  # by who came first
+            target = self._rolled_up(leaf)  # which may let a pool grow
+            pool, slot = self._store.at(leaf)
+            pool.header["rollup"][slot] = target
+        return self._known_rollups(handles)
+
+    def _known_rollups(self, handles: NDArray[np.int64]) -> NDArray[np.int64]:
+        found = np.full(len(handles), NO_ROLLUP, np.int64)
+        for number, pool in enumerate(self._store.pools):
+            here = np.flatnonzero(handles >> 32 == number)
+            found[here] = pool.header["rollup"][handles[here] & 0xFFFFFFFF]
+        return found
+
+    def settings(self, handle: int) -> DetectionConfig:
+        """Return what the series of `handle` is judged by."""
+        return self._overridden.get(handle) or self._config.detection_for(self.series(handle))
+
+    def series(self, handle: int) -> SeriesId:
+        """Return the series of `handle`."""
+        return SeriesId.parse(self._store.name(handle))
+
+    def changed(self, handle: int, overrides: Overrides) -> DetectionConfig | None:
+        """Return the settings that `overrides` make for the series; None if it has them already."""
+        if handle < 0:
+            return None
+        current = self.settings(handle)
+        given = {name: value for name, value in asdict(overrides).items() if value is not None}
+        settings = current.model_copy(update=given)
+        return None if settings == current else settings
+
+    def override(self, old: int, settings: DetectionConfig) -> int:
+        """Let `settings` hold for a series from its next point on. Returns its handle from now."""
+        detector = DETECTORS[settings.detector]
+        new = self._store.resize(old, detector.ring_points(settings))
+        if new != old:
+            (from_pool, from_slot), (pool, slot) = self._store.at(old), self._store.at(new)
+            move_header(from_pool.rows[from_slot], pool.rows[slot])
+            # What came before in this batch may be of an incident; its event is yet to be made.
+            pool.rows["incident"][slot] = from_pool.rows["incident"][from_slot]
+            self._overridden.pop(old, None)
+        self._overridden[new] = settings
+        self._configure(new, settings)
+        return new
+
+    def evict(self) -> int:
+        """Let go of the series that are idle; return how many those are. Reads every row."""
+        gone = self._store.evict(self._event_time.idle)
+        for handle in gone.tolist():
+            self._overridden.pop(handle, None)
+        for pool in self._store.pools if len(gone) else ():
+            header = pool.header
+            header["rollup"][np.isin(header["rollup"], gone)] = ROLLUP_UNKNOWN
+        return len(gone)
+
+    def _admit(self, series: SeriesId, key: bytes) -> int:
+        text = str(series).encode()
+        handle = self._store.table.get(text)
+        if handle == MISSING:
+            settings = self._config.detection_for(series)
+            handle = self._take_in(series, settings)
+            if handle == FULL:
+                self._store.refuse(key)
+                return FULL
+        if key != text:
+            self._store.table.insert(key, handle)
+        return handle
+
+    def _take_in(
+        self, series: SeriesId, settings: DetectionConfig, *, rolled_up: bool = False
+    ) -> int:
+        detector = DETECTORS[settings.detector]
+        handle = self._store.admit(series, detector.layout, detector.ring_points(settings))
+        if handle == FULL:
+            self._warn_full()
+        else:
+            self._configure(handle, settings, rolled_up=rolled_up)
+        return handle
+
+    def _configure(
+        self, handle: int, settings: DetectionConfig, *, rolled_up: bool = False
+    ) -> None:
+        pool, slot = self._store.at(handle)
+        DETECTORS[settings.detector].configure(pool.rows, slot, settings)
+        self._event_time.configure(pool, slot, settings, rolled_up=rolled_up)
+
+    def _rolled_up(self, leaf: int) -> int:
+        """Return the handle of the series that `leaf` is rolled up into; a new one is taken in."""
+        settings = self.settings(leaf)
+        rollup = settings.rollup
+        assert rollup is not None, "only such series are asked about"
+        series = self.series(leaf)
+        kept = {name: text for name, text in series.dimensions if name in rollup.by}
+        target = SeriesId.of(series.metric, {**kept, ROLLUP: rollup.function})
+        handle = self._store.table.get(str(target).encode())
+        if handle != MISSING:
+            return handle
+        interval = settings.aggregate.interval if settings.aggregate is not None else None
+        own = settings.model_copy(
+            update={
+                "aggregate": AggregateConfig(interval=interval, function=rollup.function),
+                "rollup": None,
+                "tolerance": None,
+            }
+        )
+        handle = self._take_in(target, own, rolled_up=True)
+        if handle == FULL:
+            return NO_ROLLUP
+        self._overridden[handle] = own
+        return handle
+
+    def _warn_full(self) -> None:
+        if not self._refused_a_series:
+            self._refused_a_series = True
+            log.error(
+                "%s holds limits.max_series = %d series: points of further series are dropped "
+                "(streamdet_points_total{outcome='dropped_series_limit'}); raise the limit, or "
+                "take a dimension with unbounded values out of the points",
+                self._partition,
+                self._config.limits.max_series,
+            )
