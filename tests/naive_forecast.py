@@ -112,7 +112,7 @@ class Forecast:
         self.slow = Tail(0.2, 2048.0, 100, 70.0)
         self.recent = self.usual = self.last = x
         self.scale = self.resolution = 0.0
-        self.count = self.run = self.slow_run = 0
+        self.count = self.run = self.slow_run = self.moved = 0
         self.season_before = NAN
         self.gain_with = self.gain_of = 0.0
 
@@ -167,13 +167,15 @@ class Forecast:
 
     def take_in(self, deviation: float) -> None:
         change = self.season.add(deviation)
+        if not self.season.within:
+            self.moved -= (self.moved > 0) - (self.moved < 0)
         if change == "week begins":
             self.slow.expect(self.season.error_week, self.slow_needs())
         elif change == "other period":
             self.slow = Tail(0.2, 2048.0, 100, 70.0)
             self.novelty.season_begins()
             self.season_before = NAN
-            self.slow_run = 0
+            self.slow_run = self.moved = 0
 
     def slow_needs(self) -> int:
         return max(7 * min(self.season.period, 24), 64)
@@ -205,6 +207,12 @@ class Forecast:
             low - self.spread() - 2 * unit <= centre <= high + self.spread() + 2 * unit
         ):
             low, high = min(low, centre), max(high, centre)
+        normal = [centre - self.spread(), centre + self.spread()]
+        if speaks and self.moved:
+            moved = self.season.level + self.season.on(1 if self.moved > 0 else -1)
+            if not math.isnan(moved):
+                low, high = min(low, moved), max(high, moved)
+                normal.append(moved)
         threshold = 14 - 0.1 * self.sensitivity
         half = self.fast.residual(threshold, self.fast.unit(floor), self.fast.index())
         settled = self.usual - half <= x <= self.usual + half
@@ -214,10 +222,12 @@ class Forecast:
         score = self.fast.score(residual, self.fast.unit(floor), self.fast.index())
         intervals = [(low - half, high + half)]
         if speaks:
-            slow_half = self.spread() + self.slow.residual(threshold / 0.75, unit, xi)
-            intervals.append((centre - slow_half, centre + slow_half))
-            left = max(abs(x - centre) - self.spread(), 0.0)
+            slow_half = self.slow.residual(threshold / 0.75, unit, xi)
+            intervals.append((min(normal) - slow_half, max(normal) + slow_half))
+            left = max(x - max(normal), min(normal) - x, 0.0)
             score = max(score, 0.75 * self.slow.score(left, unit, xi))
+            if abs(x - centre) - self.spread() > 2 * unit:
+                self.see_move(x, centre, unit, score)
         lowest, highest = max(i[0] for i in intervals), min(i[1] for i in intervals)
         inside = [each for each in (self.usual, self.recent) if lowest <= each <= highest]
         judged.expected = [*inside, centre][0]
@@ -225,6 +235,20 @@ class Forecast:
         judged.lower = max(judged.expected - lowest, 0.0)
         judged.score = score
         return settled
+
+    def see_move(self, x: float, centre: float, unit: float, score: float) -> None:
+        """Learn from a value that the season does not explain whether that has moved."""
+        lasts = 5 * (self.season.period // self.season.stride) // 4
+
+        def explains(hours: int, units: int) -> bool:
+            moved = self.season.level + self.season.on(hours)
+            low, high = sorted((moved, centre))
+            return low - units * unit <= x <= high + units * unit
+
+        if self.moved and explains(1 if self.moved > 0 else -1, 2):
+            self.moved = lasts if self.moved > 0 else -lasts
+        elif score >= 6.5 and explains(1, 1) != explains(-1, 1):
+            self.moved = lasts if explains(1, 1) else -lasts
 
     def learn_fast(self, x: float, residual: float, floor: float) -> None:
         sigma, away = SIGMA * self.scale, x - self.usual

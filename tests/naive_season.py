@@ -77,14 +77,26 @@ class Season:
     def speaks(self) -> bool:
         return self.use != NOTHING and self.error() < 0.35 * self.error_level
 
+    def ago(self, periods: int, ahead: int) -> float:
+        behind = round(periods * self.period / self.stride) - ahead
+        return self.slots[-behind] if 1 <= behind <= len(self.slots) else NAN
+
+    def on(self, hours: int) -> float:
+        """Return the usual deviation so many 24ths of a period after the next point."""
+        points = self.period / 24
+        if points < 1:
+            return NAN
+        at = (len(self.within) + 0.5 + hours * points) / self.stride - 0.5
+        periods = (7, 14) if self.use == WEEK else (1, 2, 3)
+        slots = {math.floor(at), math.ceil(at)}
+        usual = [f32(middle([self.ago(k, slot) for k in periods])) for slot in sorted(slots)]
+        return usual[0] + (at - math.floor(at)) * (usual[-1] - usual[0])
+
     def look(self, ahead: int) -> Usual:
         """Read what is usual so many slots after the one that is being filled."""
 
-        def ago(periods: int) -> float:
-            behind = round(periods * self.period / self.stride) - ahead
-            return self.slots[-behind] if 1 <= behind <= len(self.slots) else NAN
-
-        cycle, one, two = f32(middle([ago(1), ago(2), ago(3)])), ago(7), ago(14)
+        cycle = f32(middle([self.ago(k, ahead) for k in (1, 2, 3)]))
+        one, two = self.ago(7, ahead), self.ago(14, ahead)
         only_one = math.isnan(two)
         two = cycle if only_one else two
         if math.isnan(one) or math.isnan(two):

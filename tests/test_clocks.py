@@ -1,4 +1,7 @@
-"""Daily patterns of local hours where clocks change, and across holes: no false alert."""
+"""Daily patterns of local hours where clocks change, and across holes: no false alert.
+
+Or one at each change, where nobody says whose clocks they are.
+"""
 
 from __future__ import annotations
 
@@ -62,9 +65,13 @@ def before_dawn(hour):
     return 10.0 * ((hour >= 2) & (hour < 4))
 
 
+SMOOTH = [sine, afternoon]
+SHARP = [rush_hours, office_hours, before_dawn]
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("period", PERIODS)
-@pytest.mark.parametrize("shape", [sine, afternoon, rush_hours, office_hours, before_dawn])
+@pytest.mark.parametrize("shape", SMOOTH + SHARP)
 def test_with_steps_of_local_time_no_change_of_clocks_raises_an_alert(shape, period, seed):
     value = shape(YEAR.hour) + noise(len(YEAR.hour), seed, 0.3)
     found = judged(value, YEAR.wall_steps, period=period)
@@ -74,12 +81,49 @@ def test_with_steps_of_local_time_no_change_of_clocks_raises_an_alert(shape, per
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("period", PERIODS)
-@pytest.mark.parametrize("shape", [sine, afternoon])
-def test_without_a_timezone_a_smooth_day_has_at_most_one_alert_at_each_change(shape, period, seed):
+@pytest.mark.parametrize("shape", SMOOTH + SHARP)
+def test_without_a_timezone_a_day_has_at_most_one_alert_at_each_change(shape, period, seed):
     value = shape(YEAR.hour) + noise(len(YEAR.hour), seed, 0.3)
     spring, autumn, others = YEAR.alerts(judged(value, period=period))
     assert max(spring, autumn) <= 1
     assert others == 0
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_without_a_timezone_working_days_have_at_most_one_alert_within_three_days(seed):
+    day = np.cumsum(np.diff(YEAR.hour, prepend=0.0) < 0)
+    value = office_hours(YEAR.hour) * (day % 7 < 5) + noise(len(YEAR.hour), seed, 0.3)
+    at = np.array(onsets(judged(value)))
+    for change in YEAR.changes:
+        # They are Sundays, days of rest from 0 or 1 o'clock on: on Mondays there is more to see.
+        assert ((at >= change - 1) & (at < change + 72)).sum() <= 1
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("strange", [-10.0, 20.0])
+@pytest.mark.parametrize("shape", [rush_hours, office_hours])
+def test_the_day_after_a_change_what_no_hour_explains_is_still_found(shape, strange, seed):
+    for change in YEAR.changes:
+        value = shape(YEAR.hour[: change + 72]) + noise(change + 72, seed, 0.3)
+        at = change + 35  # one or two o'clock on the day after
+        value[at] = strange
+        assert judged(value).is_anomaly[at]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_day_after_a_change_working_hours_that_fail_to_come_are_still_found(seed):
+    for change in YEAR.changes:
+        value = office_hours(YEAR.hour[: change + 72])
+        value[change + 24 :] = 0
+        found = judged(value + noise(len(value), seed, 0.3)).is_anomaly
+        assert found[change + 24 + 4 : change + 24 + 10].any()
+
+
+def test_a_pattern_that_comes_three_hours_early_is_strange_at_both_its_edges():
+    t = np.arange(40 * 24)
+    value = office_hours((t + np.where(t < 30 * 24, 0, 3)) % 24) + noise(len(t), scale=0.3)
+    found = onsets(judged(value))
+    assert {30 * 24 + 5, 30 * 24 + 15} <= set(found)
 
 
 @pytest.mark.parametrize("spacing_s", [60, 300])

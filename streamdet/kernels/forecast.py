@@ -12,7 +12,8 @@ event and its end none, and a shift is flagged at its onset, not for as long as 
 The *slow residual* is the distance to the centre. It finds what goes astray too slowly for the
 other: a peak that fails to come, a night that is busy. Both are judged by the tail model
 (`tail`), and the larger score is the point's. Where recent values have left what is usual for the
-season, the way back to the centre is normal too.
+season, the way back to the centre is normal too; and where the season comes an hour early or
+late, so is what it has then (`season_moved`).
 
 So the band is the intersection of two intervals that have a value in common, and its inverse is
 exact: a point is an anomaly if and only if it lies outside. A higher sensitivity never flags less.
@@ -44,6 +45,7 @@ from streamdet.kernels.season import (
     season_speaks,
     season_spread,
 )
+from streamdet.kernels.season_moved import season_moved, season_moves
 from streamdet.kernels.season_past import season_fill, season_rewind
 from streamdet.kernels.tail import (
     LEARN_FROM,
@@ -72,6 +74,7 @@ ROW = whole_lines(
         ("season_before", "<f4"),  # usual deviation at the last point; NaN: none
         ("gain_with", "<f4"),  # how the values move with the season, decaying sums
         ("gain_of", "<f4"),
+        ("moved", "<i2"),  # slots that the season may be an hour early for; negative: late
         ("sensitivity", "u1"),
         ("anew", "u1"),  # the period was changed: the series begins anew with its next point
         ("fast", TAIL),
@@ -105,7 +108,7 @@ _FORGOTTEN_AFTER = 12  # points; of what was before, recent has 1.4 % left
 @kernel
 def _begin(row, ring, value):
     """Begin the series with `value`."""
-    row.count = row.slow_run = row.anew = 0
+    row.count = row.slow_run = row.moved = row.anew = 0
     level_begin(row, value)
     tail_begin(row.slow, _SLOW_XI_PRIOR, _SLOW_PRIOR_WEIGHT)
     season_begin(row.season, value, np.int64(row.stagger))
@@ -129,6 +132,8 @@ def _slow_is_ready(row):
 @kernel
 def _close_slot(row, ring, scratch):
     season = row.season
+    if row.moved != 0:
+        row.moved -= 1 if row.moved > 0 else -1
     change = close_slot(season, ring, scratch, np.int64(row.stagger))
     if change == WEEK_BEGINS:
         # What the weekends taught the tail holds no more.
@@ -138,7 +143,7 @@ def _close_slot(row, ring, scratch):
         tail_begin(row.slow, _SLOW_XI_PRIOR, _SLOW_PRIOR_WEIGHT)
         novelty_season_begin(row.novelty)
         row.season_before = math.nan
-        row.slow_run = 0
+        row.slow_run = row.moved = 0
 
 
 @kernel
@@ -219,6 +224,7 @@ def _judge(row, ring, scratch, value):
     deviation = slow_residual = slow_unit = slow_xi = centre = math.nan
     speaks = False
     spread = 0.0
+    least = most = math.nan  # of what is usual for the season
     if not math.isnan(usual_deviation):
         centre = season.level + usual_deviation
         deviation = value - centre
@@ -226,10 +232,16 @@ def _judge(row, ring, scratch, value):
         # Two weeks differ by noise too; what is left of it is not counted twice.
         spread = max(season_spread(season) - math.exp(row.slow.quantile), 0.0)
         slow_residual = max(abs(deviation) - spread, 0.0)
+        least, most = centre - spread, centre + spread
         speaks = _slow_is_ready(row)
         astray = spread + _ASTRAY_UNITS * slow_unit
         if speaks and (low > centre + astray or high < centre - astray):
             low, high = min(low, centre), max(high, centre)
+        if speaks and row.moved != 0:
+            moved = season_moved(season, ring, 1 if row.moved > 0 else -1)
+            if not math.isnan(moved):
+                least, most = min(least, moved), max(most, moved)
+                low, high = min(low, moved), max(high, moved)
 
     threshold = 14.0 - 0.1 * row.sensitivity
     half = tail_residual(threshold, fast_unit, fast_xi)
@@ -244,11 +256,13 @@ def _judge(row, ring, scratch, value):
         lowest, highest = low - half, high + half
         score = tail_score(max(value - high, low - value, 0.0), fast_unit, fast_xi)
         if speaks:
-            slow_half = spread + tail_residual(threshold / _SLOW_WEIGHT, slow_unit, slow_xi)
-            lowest, highest = max(lowest, centre - slow_half), min(highest, centre + slow_half)
-            score = max(score, _SLOW_WEIGHT * tail_score(slow_residual, slow_unit, slow_xi))
+            slow_half = tail_residual(threshold / _SLOW_WEIGHT, slow_unit, slow_xi)
+            lowest, highest = max(lowest, least - slow_half), min(highest, most + slow_half)
+            off = max(value - most, least - value, 0.0)
+            score = max(score, _SLOW_WEIGHT * tail_score(off, slow_unit, slow_xi))
             if not lowest <= expected <= highest:
                 expected = row.recent if lowest <= row.recent <= highest else centre
+            season_moves(row, ring, value, centre, slow_residual, slow_unit, score)
         upper, lower = max(highest - expected, 0.0), max(expected - lowest, 0.0)
     level_learn(row, value, fast_residual, fast_unit, floor, fast_xi)
     _learn_slow(row, ring, scratch, value, deviation, slow_residual, slow_unit, floor, slow_xi)

@@ -27,7 +27,7 @@ SEASON = np.dtype(
     [
         ("level", "<f8"),  # slow level; while no season is known, the series' first value
         ("period", "<i4"),  # points; 0: none
-        ("search_at", "<i4"),  # slot of the ring after which a period is looked for
+        ("search_at", "<u2"),  # slot of the ring after which a period is looked for
         ("slot_sum", "<f4"),
         ("slot_points", "<u2"),  # points with a value in the slot that is being filled
         ("within", "<u2"),  # points of the slot that is being filled
@@ -58,7 +58,7 @@ OTHER_PERIOD = 1
 WEEK_BEGINS = 2  # to be used, in place of the cycle
 
 _STRONG = 0.5  # correlation of the values with those a period on
-_DAYS = 7
+DAYS = 7
 _SEARCH_FROM = 192  # slots, and up to a third more
 _STAGGERS = 64
 _STRIDE_MAX = 64
@@ -135,7 +135,7 @@ def season_speaks(season):
 
 
 @kernel
-def _median(a, b, c):
+def median(a, b, c):
     """Return the median of those that are not NaN; of two their mean; NaN of none."""
     if math.isnan(a):
         a, c = c, a
@@ -151,7 +151,7 @@ def _median(a, b, c):
 
 
 @kernel
-def _behind(season, ring, slots):
+def behind(season, ring, slots):
     """Return the deviation so many slots before the one that is being filled; NaN: none."""
     if slots < 1 or slots > season.filled:
         return np.float32(math.nan)
@@ -162,13 +162,13 @@ def _behind(season, ring, slots):
 def _look(season, ring, ahead):
     """Read what is usual `ahead` slots on into the third place; the others move up."""
     period = season.period / season.stride
-    cycle = _median(
-        _behind(season, ring, round(period) - ahead),
-        _behind(season, ring, round(2 * period) - ahead),
-        _behind(season, ring, round(3 * period) - ahead),
+    cycle = median(
+        behind(season, ring, round(period) - ahead),
+        behind(season, ring, round(2 * period) - ahead),
+        behind(season, ring, round(3 * period) - ahead),
     )
-    one = _behind(season, ring, round(_DAYS * period) - ahead)
-    two = _behind(season, ring, round(2 * _DAYS * period) - ahead)
+    one = behind(season, ring, round(DAYS * period) - ahead)
+    two = behind(season, ring, round(2 * DAYS * period) - ahead)
     only_one = math.isnan(two)
     if only_one:
         two = cycle
@@ -256,7 +256,7 @@ def _errors(values, n, period):
     for k in range(period, n):
         held = np.float64(values[k])
         two = np.float64(values[k - 2 * period]) if k >= 2 * period else math.nan
-        usual = _median(np.float64(values[k - period]), two, math.nan)
+        usual = median(np.float64(values[k - period]), two, math.nan)
         if not math.isnan(held - usual):
             by_level += abs(held)
             by_cycle += abs(held - usual)
@@ -349,7 +349,7 @@ def _wants_longer_memory(season, length):
         return not season.given
     reaches = length * season.stride
     fine = season.period >= _FINE_SLOTS * season.stride
-    return fine and reaches < (2 * _DAYS + 1) * season.period
+    return fine and reaches < (2 * DAYS + 1) * season.period
 
 
 @kernel

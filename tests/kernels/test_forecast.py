@@ -94,6 +94,27 @@ def test_the_kernel_agrees_with_its_twin_where_the_week_counts_and_another_seaso
     assert season["use"] == 0
 
 
+def office(n, period=PERIOD, moved=(), seed=0):
+    """High from 8 to 18 o'clock, and noise; from each point in `moved` on an hour sooner."""
+    t = np.arange(n)
+    hours = sum((np.sign(at) * (t >= abs(at)) for at in moved), np.zeros(n))
+    hour = (t * 24 / period + hours) % 24
+    return 10.0 * ((hour >= 8) & (hour < 18)) + noise(n, seed, 0.3)
+
+
+@pytest.mark.parametrize(
+    ("period", "given"), [(PERIOD, False), (PERIOD, True), (96, False), (23, True), (25, True)]
+)
+def test_the_kernel_agrees_with_its_twin_where_the_season_moves_by_an_hour(period, given):
+    moved = (40 * period, -60 * period, -75 * period, 75 * period + 40)
+    value = office(90 * period, period, moved)
+    value[62 * period :][:3] += 20
+    options = {"period": period} if given else {}
+    step = gaps(len(value), **{f"at_{76 * period}": 2, f"at_{77 * period}": period // 2})
+    got, _ = assert_agrees_with_twin(value, step, ring_length=360, **options)
+    assert got.is_anomaly.any()
+
+
 SPACE = st.floats(-1e3, 1e3) | st.sampled_from([0.0, 1.0, -2.5, 1e6, 1e-9])
 
 
@@ -144,6 +165,26 @@ def test_the_kernel_agrees_with_its_twin_on_whatever_comes(points, period, ring,
     value = np.concatenate([bell(150, 5, seed), drawn])
     step, use = [RESTART] + [1] * 149 + list(step), [JUDGE] * 150 + list(use)
     assert_agrees_with_twin(value, step, sensitivity, use, period=period, ring_length=ring)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.sampled_from([(24, 72), (24, 400), (49, 147), (96, 288)]),
+    st.booleans(),
+    st.integers(-99, 99),
+    st.lists(st.tuples(st.integers(1, 120), SPACE | st.floats(-2, 12)), max_size=6),
+    st.integers(0, 99),
+)
+def test_the_kernel_agrees_with_its_twin_whenever_a_season_moves(sizes, week, moved, strange, seed):
+    period, ring = sizes
+    history = (20 if week else 12) * period
+    weekdays = np.arange(history + 5 * period) // period % 7 < 5
+    at = 1 if moved < 0 else -1
+    value = office(len(weekdays), period, [at * (history + abs(moved))], seed)
+    value[~weekdays] *= 0.4 if week else 1
+    for back, other in strange:
+        value[-back] = other
+    assert_agrees_with_twin(value, gaps(len(value)), period=period, ring_length=ring)
 
 
 @settings(max_examples=60, deadline=None)
