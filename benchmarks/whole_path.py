@@ -23,6 +23,7 @@ from streamdet.kafka.producer import KafkaProducer
 from streamdet.kernels.align import Arrivals
 from streamdet.kernels.header import NEVER, RESTART
 from streamdet.kernels.release import Columns
+from streamdet.ports import RecordReader
 from streamdet.state.store import Pool
 from streamdet.warm import warm
 
@@ -51,6 +52,10 @@ def bare(bootstrap: str) -> float:
     return seen / took_s
 
 
+def _no_reader(topic: str, spans: object) -> RecordReader:
+    raise AssertionError("without a state topic nothing is restored")
+
+
 def whole_path(bootstrap: str, delivery: str) -> float:
     """Run the ordinary pipeline until every point is committed."""
     config = Config.model_validate(
@@ -59,6 +64,7 @@ def whole_path(bootstrap: str, delivery: str) -> float:
             "input": {"topics": list(TOPICS)},
             "output": {"anomalies": "anomalies", "dead_letters": "dead-letters"},
             "commit_interval": "100ms",
+            "state": {"topic": None},
         }
     )
     warm()
@@ -66,7 +72,7 @@ def whole_path(bootstrap: str, delivery: str) -> float:
     group = uuid.uuid4().hex
     consumer = KafkaConsumer(options, group)
     producer = KafkaProducer(options, group if delivery == "exactly_once" else None)
-    pipeline = build(config, consumer, producer, SystemClock())
+    pipeline = build(config, consumer, producer, SystemClock(), _no_reader)
     consumer.subscribe(TOPICS, pipeline)
     began_s, done = 0.0, 0
     deadline_s = time.monotonic() + _GIVE_UP_S

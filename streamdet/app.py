@@ -27,7 +27,7 @@ from streamdet.kafka.reader import KafkaReader
 from streamdet.kafka.topics import Topics, TopicSpec
 from streamdet.metrics import CONTENT_TYPE
 from streamdet.pipeline import Pipeline
-from streamdet.ports import RecordConsumer, RecordProducer, RecordReader
+from streamdet.ports import OpenReader, RecordConsumer, RecordProducer, RecordReader, Span
 from streamdet.rekey import Copier, Plan, Sample, Tally, take_sample
 from streamdet.serde.decoder import Decoder
 from streamdet.serde.event import EventEncoder
@@ -62,7 +62,8 @@ def run(config: Config) -> int:
     _stop_on_signals(stop, config.shutdown_timeout.total_seconds())
     log.info("streamdet %s starts, detection settings %s", __version__, config.detection_hash)
     inputs = [topic.name for topic in config.input.topics]
-    Topics(_options(config, "consumer")).check(inputs, list(config.output_topics))
+    topics = Topics(_options(config, "consumer"))
+    topics.check(inputs, list(config.output_topics), config.state.topic)
 
     began_s = time.monotonic()
     warm()  # before joining the group: compiling may take longer than a member may be silent
@@ -70,7 +71,7 @@ def run(config: Config) -> int:
     log.info("kernels ready after %.1f s", compiled_s)
 
     consumer = KafkaConsumer(_consumer_options(config), config.kafka.group_id)
-    pipeline = build(config, consumer, _producer(config), SystemClock())
+    pipeline = build(config, consumer, _producer(config), SystemClock(), _opener(config))
     pipeline.metrics.compile_seconds.set(compiled_s)
     with WebServer(config.metrics.host, config.metrics.port, _pages(config, pipeline)) as web:
         log.info("metrics at http://%s:%d/metrics", config.metrics.host, web.port)
@@ -81,7 +82,11 @@ def run(config: Config) -> int:
 
 
 def build(
-    config: Config, consumer: RecordConsumer, producer: RecordProducer, clock: Clock
+    config: Config,
+    consumer: RecordConsumer,
+    producer: RecordProducer,
+    clock: Clock,
+    open_reader: OpenReader,
 ) -> Pipeline:
     """Return the pipeline of `config` on the given broker ports."""
     return Pipeline(
@@ -91,14 +96,31 @@ def build(
         decoder=Decoder(DecodeLimits.of(config.limits)),
         events=EventEncoder(),
         clock=clock,
+        open_reader=open_reader,
     )
 
 
+def _opener(config: Config) -> OpenReader:
+    """Return what opens readers of parts of topics, for restoring state."""
+
+    def open_reader(topic: str, spans: Mapping[int, Span]) -> RecordReader:
+        group = config.kafka.group_id
+        options = _options(config, "consumer")
+        return KafkaReader(
+            options, group, topic, spans=spans, asks=True, silence_max_s=float("inf")
+        )
+
+    return open_reader
+
+
 def create_topics(config: Config, partitions: int, replication: int, *, dry_run: bool) -> list[str]:
-    """Make the input topics (not patterns) and the output topics; return a line about each."""
+    """Make the topics of input (not patterns), output and state; return a line about each."""
     names = [topic.name for topic in config.input.topics if not topic.is_pattern]
     names += config.output_topics
     specs = [TopicSpec(name, partitions, replication) for name in names]
+    if config.state.topic is not None:
+        compacted = {"cleanup.policy": "compact"}
+        specs.append(TopicSpec(config.state.topic, partitions, replication, compacted))
     return Topics(_options(config, "consumer")).create(specs, dry_run=dry_run)
 
 

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from streamdet.ports import RecordConsumer, RecordProducer
-from streamdet.types import Partition
+from streamdet.types import OutgoingRecord, Partition
 
 
 def commit(
     next_offsets: Mapping[Partition, int],
+    state: Iterable[OutgoingRecord],
     producer: RecordProducer,
     consumer: RecordConsumer,
     timeout_s: float,
 ) -> None:
-    """Make everything sent since the last commit, and `next_offsets`, final.
+    """Make everything sent since the last commit, `state` and `next_offsets` final.
 
     With a transactional producer (``delivery: exactly_once``) nothing is visible to a
-    read-committed reader before step 3, and a crash at any step leaves either all of it or
-    nothing. Without one (``at_least_once``) a crash between 1 and 2 leads to the same events
-    again, with the same ids.
+    read-committed reader before step 4, and a crash at any step leaves either all of it or
+    nothing. Without one (``at_least_once``) a crash between 1 and 3 leads to the same events
+    again, with the same ids; state that is further than the offsets knows what it contains.
 
     Raises
     ------
@@ -30,10 +31,15 @@ def commit(
     """
     # Step 1: every record sent is delivered; a refused one is known before offsets move.
     producer.flush(timeout_s)
+    # Step 2: the state. Only now, since without a transaction a point that is in the state is
+    # never judged again: its event has to be out.
+    if records := list(state):
+        producer.send(records)
+        producer.flush(timeout_s)
     if producer.transactional:
-        # Step 2 and 3: the offsets join the transaction, which then commits. One call, because
-        # a time-out in 3 is not an abort: it is repeated until the outcome is known.
+        # Step 3 and 4: the offsets join the transaction, which then commits. One call, because
+        # a time-out in 4 is not an abort: it is repeated until the outcome is known.
         producer.commit(next_offsets, consumer.group_metadata(), timeout_s)
     else:
-        # Step 2: the offsets.
+        # Step 3: the offsets.
         consumer.commit(next_offsets, timeout_s)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from bisect import bisect_left
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +13,17 @@ from numpy.typing import NDArray
 from streamdet.config import Config, DetectionConfig
 from streamdet.kernels.align import Arrivals, align, sweep
 from streamdet.kernels.header import HEADER, NEVER, NO_ROLLUP, ROLLUP_UNKNOWN
-from streamdet.kernels.pending import ALL, FIRST, LAST, MEAN, PENDING, SUM, USED
+from streamdet.kernels.pending import (
+    ALL,
+    FIRST,
+    LAST,
+    MEAN,
+    PENDING,
+    SUM,
+    USED,
+    held,
+    hold_again,
+)
 from streamdet.kernels.present import PRESENT, advance
 from streamdet.kernels.rate import NONE, RATE_NEXT
 from streamdet.kernels.release import (
@@ -44,8 +56,18 @@ _IMPUTE = {
 }
 _DUPLICATES = {"first": FIRST, "last": LAST, "mean": MEAN, "sum": SUM}
 _ARENA_START = 256
+_NUMBERED_MAX = 1000
 _SWEEPS_PER_WAIT = 16
 """Silent series are looked at this often in the shortest time that one may wait; it reads rows."""
+
+
+class TimePosition(NamedTuple):
+    """The time of a partition at some record: a copy."""
+
+    present: NDArray[np.void]
+    """PRESENT[1]."""
+    spoke: dict[int, int]
+    """absent_after in microseconds (0: the time to live's) -> speaking time, microseconds."""
 
 
 class EventTime:
@@ -64,6 +86,7 @@ class EventTime:
         self.absent_after_s = waits[0] / 1e6 if waits else None
         """The shortest time after which a series counts as absent; None: no rule asks."""
         # A step of the present longer than this was silence of the whole partition.
+        self._counted_us = [0, *waits]
         half = [absent_after_us // 2 for absent_after_us in waits]
         self._silence_us = np.array([config.limits.max_future_us, *half], np.int64)
         self._spoke = np.zeros(len(self._silence_us), np.int64)
@@ -75,6 +98,7 @@ class EventTime:
         self._zones = ZoneTable()
         self._rules = np.zeros(0, ALIGNMENT)
         self._rule_numbers: dict[bytes, int] = {}
+        self._numbered: dict[tuple[int, bool], tuple[DetectionConfig, int]] = {}
         self._arena = np.zeros(_ARENA_START, PENDING)
         self._ends = np.array([-1, 0], np.int64)
         self._scratch = np.empty(self._points_max + 1)
@@ -99,6 +123,32 @@ class EventTime:
         """Time in which the partition spoke, in each way of counting; first the time to live's."""
         return self._spoke
 
+    def position(self) -> TimePosition:
+        """Return the partition's time as it is now."""
+        return TimePosition(
+            self._present.copy(), dict(zip(self._counted_us, self._spoke.tolist(), strict=True))
+        )
+
+    def go_to(self, position: TimePosition) -> None:
+        """Let the partition's time be what it was at `position`.
+
+        What a new `absent_after` counts by was not counted then: it begins at 0.
+        """
+        self._present[:] = position.present
+        self._spoke[:] = [position.spoke.get(us, 0) for us in self._counted_us]
+
+    def held(self, pool: Pool, slots: NDArray[np.int64]) -> NDArray[np.void]:
+        """Return the points that the series of `slots` hold back, PENDING[m], list after list."""
+        points = np.empty(int(pool.header["n_pending"][slots].sum()), PENDING)
+        held(pool.header, self._arena, slots, points)
+        return points
+
+    def hold(self, pool: Pool, slots: NDArray[np.int64], points: NDArray[np.void]) -> None:
+        """Let the series of `slots`, one for each of `points`, hold these back again."""
+        arena = self._waiting(len(points)).arena
+        columns = [points[name].copy() for name in ("time_us", "value", "offset", "element")]
+        hold_again(pool.header, arena, self._ends, slots, *columns)
+
     def take_ahead(self) -> int:
         """Return how many points were too far ahead to move the present, since the last call."""
         n = int(self._present["n_ahead"][0])
@@ -106,14 +156,22 @@ class EventTime:
         return n
 
     def configure(
-        self, pool: Pool, slot: int, settings: DetectionConfig, *, rolled_up: bool = False
+        self,
+        pool: Pool,
+        slot: int,
+        settings: DetectionConfig,
+        *,
+        rolled_up: bool = False,
+        restored: bool = False,
     ) -> None:
         """Write what `settings` say of event time into a series' row; it holds from now on.
 
         rolled_up : the series is made of several others, so equal times are no duplicates
+        restored : the row comes from the state topic, with a grid that it may have found
         """
         row = pool.header[slot]
-        before = self._rules["interval_given"][row["alignment"]] if len(self._rules) else False
+        known = len(self._rules) > 0 and not restored
+        before = known and self._rules["interval_given"][row["alignment"]]
         if settings.grid_interval > 0 or before:
             row["interval_us"], row["spacing_votes"] = settings.grid_interval, 0
         row["impute_value"] = (
@@ -124,7 +182,18 @@ class EventTime:
         elif row["transform"] == NONE:
             row["transform"] = RATE_NEXT
         row["rollup"] = NO_ROLLUP if settings.rollup is None else ROLLUP_UNKNOWN
-        row["alignment"] = self._rule(settings, rolled_up)
+        row["alignment"] = self.rule(settings, rolled_up=rolled_up)
+
+    def rule(self, settings: DetectionConfig, *, rolled_up: bool = False) -> int:
+        """Return the number of the ALIGNMENT record of `settings`, which is made if new."""
+        known = self._numbered.get((id(settings), rolled_up))
+        if known is not None and known[0] is settings:
+            return known[1]
+        if len(self._numbered) >= _NUMBERED_MAX:  # requests bring ever new ones
+            self._numbered.clear()
+        number = self._rule(settings, rolled_up)
+        self._numbered[id(settings), rolled_up] = settings, number
+        return number
 
     def _rule(self, settings: DetectionConfig, rolled_up: bool) -> int:
         rule = np.zeros((), ALIGNMENT)
@@ -265,6 +334,32 @@ class EventTime:
             larger[: len(self._arena)] = self._arena
             self._arena = larger
         return Waiting(self._arena, self._ends, self._scratch, self._points_max)
+
+
+class Past:
+    """The time that a partition had before the first record of each batch, as far as needed."""
+
+    def __init__(self) -> None:
+        self._offsets: list[int] = []
+        self._positions: list[TimePosition] = []
+        self.newest = 0
+        """Offset at which the newest batch begins."""
+
+    def remember(self, offset: int, position: TimePosition) -> None:
+        """Note the time before the batch that begins at `offset`."""
+        self._offsets.append(offset)
+        self._positions.append(position)
+        self.newest = offset
+
+    def at(self, offset: int) -> TimePosition | None:
+        """Return the time before the first batch that does not begin before `offset`."""
+        k = bisect_left(self._offsets, offset)
+        return self._positions[k] if k < len(self._positions) else None
+
+    def forget(self, offset: int) -> None:
+        """Forget the batches that begin before `offset`."""
+        k = bisect_left(self._offsets, offset)
+        del self._offsets[:k], self._positions[:k]
 
 
 def move_header(source: np.void, target: np.void) -> None:

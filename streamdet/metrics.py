@@ -148,6 +148,13 @@ class Metrics:
         )
         self.commit_seconds = self._histogram("commit_seconds", "Seconds of a commit.", _SECONDS)
         self.batch_records = self._histogram("batch_records", "Records in a batch.", _RECORDS)
+        self.state_bytes = self._counter("state_written_bytes", "Bytes sent to the state topic.")
+        self.state_problems = self._counter(
+            "state_problems", "Parts of the state that could not be used; see the log."
+        )
+        self.restore_seconds = self._histogram(
+            "restore_seconds", "Seconds from an assignment to the first new verdict.", _SECONDS
+        )
         self.compile_seconds = Gauge(
             "streamdet_jit_compile_seconds",
             "Seconds the kernels took to load.",

@@ -20,10 +20,12 @@ from streamdet.commit import commit
 from streamdet.config import Config
 from streamdet.errors import Fenced, RetriableError, TransactionAborted
 from streamdet.metrics import Metrics
-from streamdet.ports import RecordConsumer, RecordProducer
+from streamdet.ports import OpenReader, RecordConsumer, RecordProducer
+from streamdet.restoration import Restorations
 from streamdet.serde.dead_letter import dead_letters, late_records
 from streamdet.serde.decoder import Decoder
 from streamdet.serde.event import EventEncoder
+from streamdet.snapshot import Snapshots
 from streamdet.task import Task
 from streamdet.types import Partition, RecordBatch, WorkerStatus
 
@@ -43,8 +45,7 @@ class Pipeline:
     consumer, producer : ports
     decoder : Decoder
     events : EventEncoder
-    clock : Clock
-        Decides when to commit; never what to say of a point.
+    clock : Clock, which decides when to commit; never what to say of a point
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Pipeline:
         decoder: Decoder,
         events: EventEncoder,
         clock: Clock,
+        open_reader: OpenReader,
     ) -> None:
         self._config = config
         self._consumer = consumer
@@ -76,6 +78,8 @@ class Pipeline:
         self._problem: str | None = "has not joined its consumer group yet"
         self.status = WorkerStatus(self._problem)
         self.metrics = Metrics(lambda: self.status, clock)
+        self._snapshots = Snapshots(config, self.metrics, clock)
+        self._restoring = Restorations(config, consumer, open_reader, decoder, self.metrics, clock)
 
     def run(self, stop: Event) -> None:
         """Work until `stop` is set, then commit and leave the group."""
@@ -105,8 +109,9 @@ class Pipeline:
             raise TransactionAborted("partitions were lost with work on them uncommitted")
         for batch in batches:
             task = self._tasks.get(batch.partition)
-            if task is not None:
+            if task is not None and task.ready:
                 self._process(task, batch)
+        self._restore()
         if self._clock.monotonic_s() - self._committed_s >= self._commit_interval_s:
             self._commit_if_dirty()
 
@@ -119,6 +124,15 @@ class Pipeline:
         if batches:
             self._problem = None
         return batches
+
+    def _restore(self) -> None:
+        """Go on with partitions that were assigned; those that are ready are worked on now."""
+        try:
+            for task in self._restoring.step():
+                self._tasks[task.partition] = task
+                self._publish_status()
+        except RetriableError as error:
+            self._show_problem(str(error))
 
     def _process(self, task: Task, batch: RecordBatch) -> None:
         """Take one batch of one partition all the way to the producer."""
@@ -142,21 +156,19 @@ class Pipeline:
                 self._events.encode(verdict, output.anomalies) for verdict in task.select(judged)
             )
             self._producer.send(dead_letters(batch, points.rejects, output.dead_letters))
-            self._producer.send(
-                late_records(batch, task.late(points, handles, judged), output.late)
-            )
+            late = task.late(points, handles, judged)
+            self._producer.send(late_records(batch, late, output.late))
         task.count(batch, points, judged, consumed)
 
     def _commit_if_dirty(self) -> None:
         """Make what was done final, count it, and show it."""
         self._committed_s = self._clock.monotonic_s()
         if self._dirty and not self._aborted:
-            tasks = self._tasks.values()
-            next_offsets = {
-                task.partition: task.next_offset for task in tasks if task.next_offset is not None
-            }
+            tasks = [task for task in self._tasks.values() if task.ready]
+            next_offsets = {t.partition: t.next_offset for t in tasks if t.next_offset is not None}
             with self.metrics.commit_seconds.time():
-                commit(next_offsets, self._producer, self._consumer, self._commit_timeout_s)
+                state = self._snapshots.take(tasks)
+                commit(next_offsets, state, self._producer, self._consumer, self._commit_timeout_s)
             self._dirty = False
             self._backoff_s = _BACKOFF_START_S
             self.metrics.transactions.labels("committed").inc()
@@ -167,17 +179,11 @@ class Pipeline:
 
     def _publish_status(self) -> None:
         now_s = self._clock.monotonic_s()
-        silent_before = {at.partition for at in self.status.partitions if at.silent}
         partitions = tuple(
             task.status(self._consumer.end_offset(partition), now_s)
             for partition, task in sorted(self._tasks.items())
         )
-        for at in partitions:
-            if at.silent and at.partition not in silent_before:
-                log.warning(
-                    "%s is silent as a whole: none of its series counts as absent", at.partition
-                )
-        self.status = WorkerStatus(self._problem, partitions)
+        self.status = WorkerStatus(self._problem or self._restoring.problem, partitions)
 
     def _show_problem(self, problem: str) -> None:
         if self._problem != problem:
@@ -188,15 +194,11 @@ class Pipeline:
     # ------------------------------------------------------- partitions coming and going
 
     def on_assigned(self, partitions: Sequence[Partition]) -> None:
-        """Start a task for each new partition; its series begin cold."""
+        """Start a task for each new partition, which is restored before it is worked on."""
         self.metrics.rebalances.labels("assigned").inc(len(partitions))
         log.info("assigned: %s", _listed(partitions))
-        try:
-            committed = self._consumer.committed(partitions)
-        except RetriableError:
-            committed = {}  # only the lag is unknown for it, until the first record
-        for partition in partitions:
-            self._tasks[partition] = Task(partition, self._config, committed.get(partition))
+        self._tasks.update({partition: Task(partition, self._config) for partition in partitions})
+        self._restoring.add(partitions)
         self._problem = None
         self._publish_status()
 
@@ -221,28 +223,26 @@ class Pipeline:
     def _drop(self, partitions: Sequence[Partition]) -> None:
         for partition in partitions:
             self._tasks.pop(partition, None)
+        self._restoring.drop(partitions)
         self._publish_status()
 
     def _discard(self, error: TransactionAborted | RetriableError) -> None:
-        """Throw away everything since the last commit: output, offsets, and all state.
-
-        The arrays are ahead of the log, and there is no way back in them; the tasks begin cold.
-        """
+        """Throw away everything since the last commit: output, offsets, and all state."""
         log.error("transaction aborted, going back to the committed offsets: %s", error)
         self.metrics.transactions.labels("aborted").inc()
-        try:
-            self._producer.abort()
-        except Fenced:
-            self.metrics.transactions.labels("fenced").inc()
-            raise
         self._aborted, self._dirty = True, False
         self._show_problem(str(error))
         try:
-            offsets = self._consumer.rewind(self._tasks)
+            self._producer.abort()
+            self._consumer.rewind(self._tasks)
+        except Fenced:
+            self.metrics.transactions.labels("fenced").inc()
+            raise
         except RetriableError:
             return  # still aborted: the next turn comes back here
         self._aborted = False
-        self._tasks = {p: Task(p, self._config, offsets.get(p)) for p in self._tasks}
+        self._tasks = {partition: Task(partition, self._config) for partition in self._tasks}
+        self._restoring.add(self._tasks)
 
 
 def _listed(partitions: Sequence[Partition]) -> str:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from streamdet.types import OutgoingRecord, Partition, RecordBatch
@@ -68,6 +68,12 @@ class RecordConsumer(Protocol):
         A partition that has no committed offset goes back to where reading it began.
         """
 
+    def pause(self, partitions: Iterable[Partition]) -> None:
+        """Return no records of `partitions`, which stay assigned, until `resume`."""
+
+    def resume(self, partitions: Iterable[Partition]) -> None:
+        """Return records of `partitions` again, from where they were paused."""
+
     def end_offset(self, partition: Partition) -> int | None:
         """Return the newest known end of `partition`; None while unknown. Asks nobody."""
 
@@ -87,8 +93,19 @@ class RecordReader(Protocol):
 
     n_records: int
     """At most so many will come."""
+    starts: Mapping[Partition, int]
+    """The offset that it begins at: as it was asked for, or later where retention took more."""
     ends: Mapping[Partition, int]
     """The offset before which it stops, of each partition that holds anything."""
+
+    def poll(self, records_max: int) -> Sequence[RecordBatch] | None:
+        """Return what has arrived, up to `records_max` records, soon; None once that was all.
+
+        Raises
+        ------
+        FatalError
+            As `batches`.
+        """
 
     def batches(self, records_max: int) -> Iterator[RecordBatch]:
         """Yield all records, up to `records_max` at once; those of a partition in offset order.
@@ -101,6 +118,13 @@ class RecordReader(Protocol):
 
     def close(self) -> None:
         """Let go of the connection. May be called twice."""
+
+
+Span = tuple[int, int | None]
+"""Offsets: the first to read, and the one to stop before; None: the end as it is now."""
+
+OpenReader = Callable[[str, Mapping[int, Span]], RecordReader]
+"""Topic, and of each partition to read its span -> a reader."""
 
 
 class RecordProducer(Protocol):
@@ -119,10 +143,8 @@ class RecordProducer(Protocol):
 
         Raises
         ------
-        TransactionAborted
-            A record was refused (transactional): call `abort`.
-        FatalError
-            A record was refused (not transactional), or the time ran out.
+        TransactionAborted, FatalError
+            A record was refused, or the time ran out; the first when transactional: call `abort`.
         """
 
     def commit(
@@ -141,7 +163,13 @@ class RecordProducer(Protocol):
         """
 
     def abort(self) -> None:
-        """Give up the open transaction and what was sent in it. Without one, no effect."""
+        """Give up the open transaction and what was sent in it. Without one, no effect.
+
+        Raises
+        ------
+        RetriableError
+            No broker answers: call it again.
+        """
 
     def close(self) -> None:
         """Abort what is open and let go of the connection. May be called twice."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,8 @@ class Roster:
         self.sends_late = any(settings.late == "topic" for settings in every)
         """Whether the late points of any series go to a topic of their own."""
         self._overridden: dict[int, DetectionConfig] = {}
+        self._rolled_up_handles: set[int] = set()
+        self._without_leaves: set[int] = set()
         self._refused_a_series = False
 
     def route(self, points: Points, identify: Callable[[int], SeriesId]) -> NDArray[np.int64]:
@@ -134,15 +136,87 @@ class Roster:
         self._configure(new, settings)
         return new
 
-    def evict(self) -> int:
-        """Let go of the series that are idle; return how many those are. Reads every row."""
+    def overrides(self, handle: int) -> Overrides | None:
+        """Return the parameters that requests set for the series; None: it has its rule's."""
+        settings = self._overridden.get(handle) if self._overridden else None
+        if settings is None or self.is_rolled_up(handle):
+            return None
+        rule = self._config.detection_for(self.series(handle))
+        given = {each.name: getattr(settings, each.name) for each in fields(Overrides)}
+        return Overrides(**{k: v for k, v in given.items() if v != getattr(rule, k)})
+
+    def is_rolled_up(self, handle: int) -> bool:
+        """Return whether the series is made of others."""
+        return handle in self._rolled_up_handles
+
+    def restored_settings(self, name: str, overrides: Overrides | None) -> DetectionConfig:
+        """Return what a series out of the state topic is judged by now."""
+        settings = self._config.detection
+        if self._config.rules:
+            settings = self._config.detection_for(SeriesId.parse(name))
+        if overrides is None:
+            return settings
+        given = {name: value for name, value in asdict(overrides).items() if value is not None}
+        return settings.model_copy(update=given)
+
+    def restore(
+        self,
+        handle: int,
+        settings: DetectionConfig,
+        overrides: Overrides | None,
+        *,
+        rolled_up: bool,
+    ) -> None:
+        """Let `settings` hold for a series whose row was put back into the store.
+
+        One that is rolled up gets its settings from its leaves: `roll_up_again`.
+        """
+        if rolled_up:
+            self._rolled_up_handles.add(handle)
+            self._without_leaves.add(handle)
+            return
+        if overrides is not None:
+            self._overridden[handle] = settings
+        self._configure(handle, settings, restored=True)
+
+    def restore_unchanged(
+        self, number: int, slots: NDArray[np.int64], settings: Sequence[DetectionConfig]
+    ) -> None:
+        """As `restore`, of a pool's series whose rows were made with the same configuration.
+
+        Only what is a place in memory is missing from them: which rule of event time holds.
+        """
+        header = self._store.pools[number].header
+        identities = np.array([id(each) for each in settings], np.int64)
+        of_first = {id(each): each for each in settings}
+        for identity, each in of_first.items():
+            header["alignment"][slots[identities == identity]] = self._event_time.rule(each)
+
+    def roll_up_again(self) -> None:
+        """Give restored series that are rolled up their settings; those without leaves go."""
+        for number, pool in enumerate(self._store.pools if self.rolls_up else ()):
+            wanted = pool.header["rollup"][: len(pool.names)] == ROLLUP_UNKNOWN
+            taken = np.array([name is not None for name in pool.names], np.bool_)
+            self.rollups((number << 32) | np.flatnonzero(wanted & taken))
+        idle = self._without_leaves
+        self._store.evict(
+            lambda pool: np.array(
+                [h & 0xFFFFFFFF for h in sorted(idle) if self._store.at(h)[0] is pool], np.int64
+            )
+        )
+        self._rolled_up_handles -= idle
+        self._without_leaves = set()
+
+    def evict(self) -> NDArray[np.int64]:
+        """Let go of the series that are idle; return what handles they had. Reads every row."""
         gone = self._store.evict(self._event_time.idle)
         for handle in gone.tolist():
             self._overridden.pop(handle, None)
+        self._rolled_up_handles.difference_update(gone.tolist())
         for pool in self._store.pools if len(gone) else ():
             header = pool.header
             header["rollup"][np.isin(header["rollup"], gone)] = ROLLUP_UNKNOWN
-        return len(gone)
+        return gone
 
     def _admit(self, series: SeriesId, key: bytes) -> int:
         text = str(series).encode()
@@ -169,11 +243,16 @@ class Roster:
         return handle
 
     def _configure(
-        self, handle: int, settings: DetectionConfig, *, rolled_up: bool = False
+        self,
+        handle: int,
+        settings: DetectionConfig,
+        *,
+        rolled_up: bool = False,
+        restored: bool = False,
     ) -> None:
         pool, slot = self._store.at(handle)
         DETECTORS[settings.detector].configure(pool.rows, slot, settings)
-        self._event_time.configure(pool, slot, settings, rolled_up=rolled_up)
+        self._event_time.configure(pool, slot, settings, rolled_up=rolled_up, restored=restored)
 
     def _rolled_up(self, leaf: int) -> int:
         """Return the handle of the series that `leaf` is rolled up into; a new one is taken in."""
@@ -184,7 +263,7 @@ class Roster:
         kept = {name: text for name, text in series.dimensions if name in rollup.by}
         target = SeriesId.of(series.metric, {**kept, ROLLUP: rollup.function})
         handle = self._store.table.get(str(target).encode())
-        if handle != MISSING:
+        if handle != MISSING and handle not in self._without_leaves:
             return handle
         interval = settings.aggregate.interval if settings.aggregate is not None else None
         own = settings.model_copy(
@@ -194,10 +273,15 @@ class Roster:
                 "tolerance": None,
             }
         )
-        handle = self._take_in(target, own, rolled_up=True)
+        if handle != MISSING:
+            self._without_leaves.discard(handle)
+            self._configure(handle, own, rolled_up=True, restored=True)
+        else:
+            handle = self._take_in(target, own, rolled_up=True)
         if handle == FULL:
             return NO_ROLLUP
         self._overridden[handle] = own
+        self._rolled_up_handles.add(handle)
         return handle
 
     def _warn_full(self) -> None:

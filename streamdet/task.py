@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 
 from streamdet.config import Config
 from streamdet.detectors import DETECTORS
-from streamdet.event_time import EventTime
+from streamdet.event_time import EventTime, Past
 from streamdet.kernels import release as counted
 from streamdet.kernels.align import Arrivals
-from streamdet.kernels.header import ABSENT, JUDGE, RETURNED
 from streamdet.kernels.release import Columns
 from streamdet.metrics import Tally, severity_class
 from streamdet.roster import Roster
-from streamdet.serde.event import event_id
+from streamdet.selection import Selection
+from streamdet.state.ledger import Ledger
 from streamdet.state.store import FULL, MISSING, Store
 from streamdet.types import (
     IncidentState,
@@ -47,7 +47,8 @@ _SWEEPS_PER_TTL = 16
 _SLOT = 0xFFFFFFFF
 _WHOLE = ("handle", "use", "time_us", "offset", "element", "state")
 _TRUTHS = ("is_anomaly", "incomplete")
-_KINDS = {JUDGE: "point", ABSENT: "absent", RETURNED: "returned"}
+Times = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+"""What `EventTime.observe` returns."""
 
 
 class Task:
@@ -68,12 +69,22 @@ class Task:
         self.partition = partition
         self.next_offset = next_offset
         self.tally = Tally()
+        self.ready = False
+        """Whether it is worked on; False while the partition is being restored."""
+        self.changed = False
+        """Whether the state topic lacks anything that a batch brought."""
         self.store = Store(config.limits.max_series)
         self.event_time = EventTime(config)
+        self.ledger = Ledger()
+        self.past = Past()
+        self.contains_before = 0
+        """Records before this offset are contained in all state: it was restored from later on."""
         self.roster = Roster(partition, config, self.store, self.event_time)
+        self.selection = Selection(partition, config, self.store, self.roster)
         self.heard_s: float | None = None
         """When records came last, by the clock of `status`; None: nobody has asked yet."""
-        self._config = config
+        self._was_silent = False
+        self.config = config
         self._ttl_us = config.limits.series_ttl_us
         self._swept_us = 0
 
@@ -93,8 +104,11 @@ class Task:
         outcome = np.full(len(points), Outcome.DEAD_LETTERED, np.uint8)
         outcome[handles == FULL] = Outcome.DROPPED_SERIES_LIMIT
         # Points of series without room move the time too, or idle ones would never make any.
-        known = np.flatnonzero(handles != MISSING)
+        known = np.flatnonzero((handles != MISSING) & (points.offset >= self.contains_before))
+        if len(known):
+            self.past.remember(int(points.offset[known[0]]), self.event_time.position())
         times = self.event_time.observe(points.time_us[known], points.record_us[known])
+        known, times = self._fresh(points, handles, known, times)
         arrivals = Arrivals(
             handles[known],
             points.time_us[known],
@@ -114,6 +128,8 @@ class Task:
             settings = self.roster.changed(int(handles[overridden]), points.overrides[overridden])
             if settings is not None:
                 old = int(handles[overridden])
+                pool, slot = self.store.at(old)
+                self.ledger.mark(old >> 32, pool, np.array([slot]), self.past.newest)
                 new = self.roster.override(old, settings)
                 for column in (handles, arrivals.slot, *(released.handle for released, _ in parts)):
                     column[column == old] = new
@@ -121,6 +137,24 @@ class Task:
         if self.event_time.sweep_is_due():
             parts += self.sweep()
         return Judged(outcome, *joined(parts))
+
+    def _fresh(
+        self,
+        points: Points,
+        handles: NDArray[np.int64],
+        known: NDArray[np.int64],
+        times: Times,
+    ) -> tuple[NDArray[np.int64], Times]:
+        """Leave out the points that the state of their series, restored, contains already."""
+        if len(known) == 0 or int(points.offset[known[0]]) >= self.ledger.restored_to:
+            return known, times
+        contained = np.full(len(known), -1, np.int64)
+        for number, pool in enumerate(self.store.pools):
+            here = np.flatnonzero(handles[known] >> 32 == number)
+            contained[here] = self.ledger.contains(number, pool, handles[known[here]] & _SLOT)
+        fresh = points.offset[known] >= contained
+        before, after, later = times
+        return known[fresh], (before[fresh], after[:, fresh], later[:, fresh])
 
     def _stops(
         self, points: Points, known: NDArray[np.int64], watermark_us: NDArray[np.int64]
@@ -131,7 +165,7 @@ class Task:
         partition's time moved back: then all that was due until there goes, or whether it had
         gone would depend on where the batch ended.
         """
-        overridden = np.array(sorted(points.overrides), np.int64)
+        overridden = np.intersect1d(np.array(sorted(points.overrides), np.int64), known)
         changes = np.searchsorted(known, overridden)
         stops: list[tuple[int, int | None]] = []
         if self.event_time.sweeps:
@@ -192,6 +226,7 @@ class Task:
                 continue
             columns = [column[..., index + start] for column in arrivals[1:]]
             its = Arrivals._make([handles[index] & _SLOT, *columns])
+            self.ledger.mark(number, pool, its.slot, self.past.newest)
             its_outcome = np.empty(len(index), np.uint8)
             yield from self._judge(number, self.event_time.align(pool, its, its_outcome))
             outcome[index] = its_outcome
@@ -205,6 +240,7 @@ class Task:
         for some in released:
             if len(some.slot) == 0:
                 continue
+            self.ledger.mark(number, pool, some.slot, self.past.newest)
             verdicts = detector.run(
                 pool.rows, pool.ring, some.slot, some.step, some.value, some.use
             )
@@ -224,68 +260,11 @@ class Task:
         self, points: Points, handles: NDArray[np.int64], judged: Judged
     ) -> list[tuple[int, int | None]]:
         """Return record and element of each late point that a rule wants in the late topic."""
-        if not self.roster.sends_late:
-            return []
-        late = np.flatnonzero(judged.outcome == Outcome.LATE)
-        return [
-            (int(points.record[i]), None if points.element[i] < 0 else int(points.element[i]))
-            for i in late.tolist()
-            if self.roster.settings(int(handles[i])).late == "topic"
-        ]
+        return self.selection.late(points, handles, judged)
 
     def select(self, judged: Judged) -> Iterator[Verdict]:
-        """Yield the verdicts that `output.publish` asks for as rows, with all that an event says.
-
-        An incident has the id of its onset's event. It is kept with the series from here on, for
-        the points that follow; so every way of publishing has the onsets, and all are taken.
-        """
-        released, verdicts = judged.released, judged.verdicts
-        recovered = verdicts.state == IncidentState.RECOVERED
-        published = {
-            "anomalies": verdicts.is_anomaly | recovered,
-            "onsets": (verdicts.state == IncidentState.ONSET) | recovered,
-            "all": released.use == JUDGE,
-        }[self._config.output.publish] | (released.use >= ABSENT)
-        rows = np.flatnonzero(published)
-        rows = rows[np.lexsort((released.element[rows], released.offset[rows]))]
-        for i in rows.tolist():
-            yield self._row(released, verdicts, i)
-
-    def _row(self, released: Released, verdicts: Verdicts, i: int) -> Verdict:
-        handle = int(released.handle[i])
-        name = self.store.name(handle)
-        state = IncidentState(verdicts.state[i])
-        offset, element = int(released.offset[i]), int(released.element[i])
-        kind = _KINDS[int(released.use[i])]
-        pool, _ = self.store.at(handle)
-        settings = self.roster.settings(handle)
-        status = "incomplete" if released.incomplete[i] else "ok"
-        if kind == "point" and np.isnan(verdicts.expected_value[i]):
-            status = "warming"
-        return Verdict(
-            series=SeriesId.parse(name),
-            partition=self.partition,
-            offset=offset,
-            element=element,
-            time_us=int(released.time_us[i]),
-            value=float(verdicts.value[i]),
-            expected_value=float(verdicts.expected_value[i]),
-            upper_margin=float(verdicts.upper_margin[i]),
-            lower_margin=float(verdicts.lower_margin[i]),
-            score=float(verdicts.score[i]),
-            severity=float(verdicts.severity[i]),
-            is_anomaly=bool(verdicts.is_anomaly[i]),
-            incident=self._incident(handle, state, name, offset, element),
-            state=state,
-            sensitivity=int(verdicts.sensitivity[i]),
-            period=int(verdicts.period[i]),
-            detector=pool.layout.detector,
-            status=status,
-            config_hash=self._config.detection_hash,
-            transform=settings.transform,
-            aggregate=settings.aggregate.function if settings.aggregate is not None else None,
-            kind=kind,
-        )
+        """Yield the verdicts that are to be published; see `Selection.select`."""
+        return self.selection.select(judged)
 
     def count(self, batch: RecordBatch, points: Points, judged: Judged, consumed: int) -> None:
         """Add a finished batch to the tally and advance to the offset after it.
@@ -312,6 +291,7 @@ class Task:
             tally.incidents[direction] += int(verdicts.state[i]) == IncidentState.ONSET
         self._count_event_time()
         self.next_offset = int(batch.offsets[-1]) + 1
+        self.changed = True
 
     def _count_event_time(self) -> None:
         tally, counts = self.tally, self.event_time.take_counts()
@@ -333,13 +313,23 @@ class Task:
         if self._ttl_us == 0 or lived_us - self._swept_us < self._ttl_us // _SWEEPS_PER_TTL:
             return
         self._swept_us = lived_us
-        self.tally.evicted += self.roster.evict()
+        gone = self.roster.evict()
+        self.tally.evicted += len(gone)
+        for number, pool in enumerate(self.store.pools):
+            its = gone[gone >> 32 == number] & _SLOT
+            self.ledger.mark(number, pool, its, self.next_offset or 0)
 
     def status(self, end_offset: int | None, now_s: float) -> PartitionStatus:
         """Return what /metrics shows of this partition."""
         if self.heard_s is None:
             self.heard_s = now_s
         silent_after_s = self.event_time.absent_after_s
+        silent = silent_after_s is not None and now_s - self.heard_s > silent_after_s
+        if silent and not self._was_silent:
+            log.warning(
+                "%s is silent as a whole: none of its series counts as absent", self.partition
+            )
+        self._was_silent = silent
         headers = [pool.header for pool in self.store.pools]
         return PartitionStatus(
             partition=self.partition,
@@ -350,23 +340,8 @@ class Task:
             state_bytes=self.store.size_bytes + self.event_time.size_bytes,
             n_pending=sum(int(header["n_pending"].sum()) for header in headers),
             n_absent=sum(int(header["absent"].sum()) for header in headers),
-            silent=silent_after_s is not None and now_s - self.heard_s > silent_after_s,
+            silent=silent,
         )
-
-    def _incident(
-        self, handle: int, state: IncidentState, name: str, offset: int, element: int
-    ) -> str | None:
-        """Return the id of the incident that a point is of, and keep that of an onset."""
-        if state == IncidentState.NONE:
-            return None
-        pool, slot = self.store.at(handle)
-        kept = pool.rows["incident"][slot]
-        if state == IncidentState.ONSET:
-            made = event_id(
-                self._config.detection_hash, name.encode(), self.partition, offset, element
-            )
-            kept[:] = np.frombuffer(bytes.fromhex(made), np.uint8)
-        return str(kept.tobytes().hex())
 
 
 def joined(parts: Sequence[tuple[Released, Verdicts]]) -> tuple[Released, Verdicts]:

@@ -168,7 +168,7 @@ class Transfer(Generic[Counted]):
         if not self._dirty or self._aborted:
             return
         next_offsets = {p: offset for p, offset in self._next.items() if offset is not None}
-        commit(next_offsets, self._producer, self._consumer, self._commit_timeout_s)
+        commit(next_offsets, (), self._producer, self._consumer, self._commit_timeout_s)
         self._dirty = False
         self._backoff_s = _BACKOFF_START_S
         self.done.add(self._open)

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 import numpy as np
 
 from streamdet.app import build
 from streamdet.config import Config
 from streamdet.pipeline import Pipeline
-from streamdet.testing import ManualClock, MemoryBroker, MemoryConsumer, MemoryProducer
+from streamdet.testing import (
+    ManualClock,
+    MemoryBroker,
+    MemoryConsumer,
+    MemoryProducer,
+    MemoryReader,
+)
 from streamdet.types import Outcome, OutgoingRecord
 
 INPUT, ANOMALIES, DEAD_LETTERS, GROUP = "metrics", "anomalies", "dead-letters", "group"
+STATE = "state"
 START_MS = 1_614_686_400_000
 MINUTE_MS = 60_000
 
@@ -29,6 +37,7 @@ def config(**settings: object) -> Config:
                 "dead_letters": DEAD_LETTERS,
                 "publish": settings.pop("publish", "anomalies"),
             },
+            "state": {"topic": STATE},
             **settings,
         }
     )
@@ -39,6 +48,7 @@ def broker(partitions: int = 1) -> MemoryBroker:
     made.create_topic(INPUT, partitions)
     made.create_topic(ANOMALIES)
     made.create_topic(DEAD_LETTERS)
+    made.create_topic(STATE, partitions)
     return made
 
 
@@ -51,22 +61,29 @@ class Worker:
         self.consumer = MemoryConsumer(on, GROUP)
         exactly_once = settings.delivery == "exactly_once"
         self.producer = MemoryProducer(on, name if exactly_once else None)
-        self.pipeline: Pipeline = build(settings, self.consumer, self.producer, self.clock)
+        self.pipeline: Pipeline = build(
+            settings, self.consumer, self.producer, self.clock, partial(MemoryReader, on)
+        )
         self.consumer.subscribe([INPUT], self.pipeline)
+        self._joined = False
 
     def turn(self, times: int = 1, commit: bool = True) -> None:
+        if not self._joined:  # reading begins with the turn after the one that partitions come in
+            self._joined = True
+            self.pipeline.step()
         for _ in range(times):
             if commit:
                 self.clock.advance(60)
             self.pipeline.step()
 
     def drain(self) -> None:
-        """Turn until three turns in a row have brought nothing new."""
+        """Turn until nothing is to be restored, and three turns in a row brought nothing new."""
         still, seen = 0, None
         while still < 3:
             self.turn()
             now = [p.next_offset for p in self.pipeline.status.partitions]
-            still, seen = (still + 1 if now == seen else 0), now
+            same = now == seen and self.pipeline.status.not_ready is None
+            still, seen = (still + 1 if same else 0), now
 
     def metric(self, name: str, **labels: str) -> float:
         return self.pipeline.metrics.registry.get_sample_value(f"streamdet_{name}", labels) or 0.0

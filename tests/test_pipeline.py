@@ -334,11 +334,13 @@ def test_a_worker_stops_when_told_and_leaves_nothing_uncommitted():
     produce(on, points(with_spikes(100, at=[60])))
     from threading import Event
 
-    class AfterOneTurn(Event):
-        def is_set(self):
-            seen, self.seen = getattr(self, "seen", False), True
-            return seen
+    class AfterTwoTurns(Event):  # with the first the partition comes
+        turns = 0
 
-    Worker(on).pipeline.run(AfterOneTurn())
+        def is_set(self):
+            self.turns += 1
+            return self.turns > 2
+
+    Worker(on).pipeline.run(AfterTwoTurns())
     assert on.committed(GROUP) == {P0: 100}
     assert len(anomalies(on)) == 1

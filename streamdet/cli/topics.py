@@ -32,8 +32,8 @@ def topics_create(
 ) -> None:
     """Create the input topics, the anomaly topic and the dead-letter topic where they are missing.
 
-    And the topic of late points, where a rule says late: topic. A pattern among the input topics
-    is left out.
+    And the topic of late points, where a rule says late: topic; and the state topic, compacted.
+    A pattern among the input topics is left out.
 
     Example: streamdet topics create --config streamdet.yaml --partitions 12 --dry-run
     """

@@ -26,6 +26,7 @@ from streamdet.config.models import (
     LoggingConfig,
     MetricsConfig,
     OutputConfig,
+    StateConfig,
     TimestampUnit,
     TopicConfig,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "OutputConfig",
     "RollupConfig",
     "RuleConfig",
+    "StateConfig",
     "TimestampUnit",
     "TopicConfig",
     "interval_us",

@@ -180,6 +180,28 @@ class LimitsConfig(Section):
         return (self.earliest - datetime(1970, 1, 1, tzinfo=UTC)) // MICROSECOND
 
 
+class StateConfig(Section):
+    """Where the state of series is kept, so that it outlives a worker."""
+
+    topic: TopicName | None = Field(
+        default="streamdet.state",
+        description="Compacted topic of the state, with as many partitions as the input; null: "
+        "series begin cold after every restart and rebalance.",
+    )
+    bytes_per_second: Size = Field(
+        default=2 * 2**20,
+        ge=2**10,
+        le=2**30,
+        description="How much state a worker writes. Less: more of the input is replayed at a "
+        "restart.",
+    )
+    on_gap: Literal["continue", "fail"] = Field(
+        default="continue",
+        description="When retention has taken input that the state needs: say so and go on with "
+        "what there is, or end.",
+    )
+
+
 class MetricsConfig(Section):
     """The HTTP port of /metrics, /healthz and /readyz."""
 
@@ -230,6 +252,7 @@ class Config(Section):
         le=timedelta(minutes=15),
         description="Grace on SIGTERM: finish the batch, commit, leave the group.",
     )
+    state: StateConfig = StateConfig()
     limits: LimitsConfig = LimitsConfig()
     detection: DetectionConfig = DetectionConfig()
     rules: tuple[RuleConfig, ...] = Field(
@@ -318,15 +341,18 @@ class Config(Section):
 
     def _topic_problems(self) -> Problems:
         topics = {
-            name: getattr(self.output, name) for name in ("anomalies", "dead_letters", "late")
+            f"output.{name}": getattr(self.output, name)
+            for name in ("anomalies", "dead_letters", "late")
         }
+        if self.state.topic is not None:
+            topics["state.topic"] = self.state.topic
         names = list(topics)
         for at, name in enumerate(names):
             same = next((other for other in names[:at] if topics[other] == topics[name]), None)
             if same:
-                yield ("output", name), f"must not be the topic of output.{same}"
+                yield tuple(name.split(".")), f"must not be the topic of {same}"
         for index, entry in enumerate(self.input.topics):
             for name, topic in topics.items():
                 if entry.covers(topic):
-                    what = f"takes in output.{name}: streamdet would read what it writes"
+                    what = f"takes in {name}: streamdet would read what it writes"
                     yield ("input", "topics", index), f"{what}; make the two differ"

@@ -43,6 +43,8 @@ output:
   anomalies: {ANOMALY_TOPIC}
   dead_letters: {DEAD_LETTER_TOPIC}
 commit_interval: 200ms
+state:
+  topic: null  # the demo runs once, and its broker keeps nothing
 metrics:
   host: 127.0.0.1
   port: {port}

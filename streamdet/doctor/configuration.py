@@ -19,6 +19,11 @@ def detections(config: Config) -> Iterator[tuple[str, DetectionConfig]]:
         yield f"rules[{index}]", rule.over(config.detection)
 
 
+def written_topics(config: Config) -> tuple[str, ...]:
+    """Return the topics that a worker writes to: output and state."""
+    return (*config.output_topics, *([] if config.state.topic is None else [config.state.topic]))
+
+
 def check_configuration(config: Config) -> Iterator[Finding]:
     """Judge the configuration by itself; that it is valid is known before there is one."""
     rules = f"{len(config.rules)} rules, settings {config.detection_hash}"
@@ -42,10 +47,11 @@ def check_configuration(config: Config) -> Iterator[Finding]:
 
 
 def check_delivery(
-    config: Config, outputs: Mapping[str, TopicAnswer], features: Mapping[str, int]
+    config: Config, written: Mapping[str, TopicAnswer], features: Mapping[str, int]
 ) -> Iterator[Finding]:
     """Judge whether the cluster can keep what `delivery` promises.
 
+    written : the topics that a worker writes to
     features : of the cluster; empty where it does not tell
     """
     told = Told(Check.DELIVERY, "delivery")
@@ -54,14 +60,14 @@ def check_delivery(
         return
     single = [
         name
-        for name, topic in outputs.items()
+        for name, topic in written.items()
         if isinstance(topic, TopicState) and topic.n_replicas == 1
     ]
     if single:
         yield told.warn(
             f"exactly_once, but one copy only of {listed(single)}: what was promised is lost with "
             "one broker's disk",
-            "give the output topics 3 replicas; on a single machine, let it be",
+            "give these topics 3 replicas; on a single machine, let it be",
         )
         return
     level = features.get("transaction.version")
@@ -73,12 +79,12 @@ def check_delivery(
             "late can end up in the next one",
             "take brokers from 4.0 on with transaction.version 2, or drop doubled events by id",
         )
-    elif all(isinstance(topic, TopicState) for topic in outputs.values()):
+    elif all(isinstance(topic, TopicState) for topic in written.values()):
         yield told.ok(
-            f"exactly_once: transaction.version {level}, output topics with more than one copy"
+            f"exactly_once: transaction.version {level}, more than one copy of what is written"
         )
     else:
-        yield told.unknown(f"transaction.version {level}; nothing is known of the output topics")
+        yield told.unknown(f"transaction.version {level}; what is written to does not tell copies")
 
 
 def check_transaction_timeout(

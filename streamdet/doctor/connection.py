@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from streamdet.cluster import Cluster, GroupState, Reach, TopicAnswer, TopicState, Untold
 from streamdet.config import Config
+from streamdet.doctor.configuration import written_topics
 from streamdet.doctor.finding import Check, Finding, Told, span
 
 _CERTIFICATE_SOON_S = 14 * 86_400
@@ -60,10 +61,13 @@ def check_rights(
     cluster: Cluster,
 ) -> Iterator[Finding]:
     """Compare what this user may do with what a worker needs; see docs/deployment.md."""
-    outputs = config.output_topics
+    written = written_topics(config)
     for name, topic in topics.items():
         if topic is not None:
-            yield _topic_right(name, topic, "WRITE" if name in outputs else "READ")
+            needed = ["WRITE"] if name in written else ["READ"]
+            yield _topic_right(
+                name, topic, ["READ", *needed] if name == config.state.topic else needed
+            )
     told = Told(Check.GROUP_RIGHTS, config.kafka.group_id)
     grant = f"grant Read on group {config.kafka.group_id}"
     if isinstance(group, Untold):
@@ -86,15 +90,17 @@ def check_rights(
             )
 
 
-def _topic_right(name: str, topic: TopicState | Untold, needed: str) -> Finding:
+def _topic_right(name: str, topic: TopicState | Untold, needed: Sequence[str]) -> Finding:
     told = Told(Check.TOPIC_RIGHTS, name)
-    grant = f"grant {needed.capitalize()} on topic {name}"
+    rights = topic.rights if isinstance(topic, TopicState) else None
+    missing = [each for each in needed if each not in (rights or ())]
+    grant = f"grant {' and '.join(each.capitalize() for each in missing)} on topic {name}"
     if isinstance(topic, Untold):
         if topic.forbidden:
-            return told.fail(f"{needed} is missing, or there is no such topic", grant)
+            return told.fail(f"{' and '.join(needed)} missing, or there is no such topic", grant)
         return told.unknown(topic.why)
-    if topic.rights is None:
+    if rights is None:
         return told.unknown("the brokers do not tell", grant)
-    if needed not in topic.rights:
-        return told.fail(f"{needed} is missing", grant)
-    return told.ok(needed)
+    if missing:
+        return told.fail(f"{' and '.join(missing)} missing", grant)
+    return told.ok(" and ".join(needed))

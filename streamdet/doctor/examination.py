@@ -25,6 +25,7 @@ from streamdet.doctor.configuration import (
     check_configuration,
     check_delivery,
     check_transaction_timeout,
+    written_topics,
 )
 from streamdet.doctor.connection import check_reach, check_rights
 from streamdet.doctor.finding import Check, Finding, Told
@@ -36,6 +37,7 @@ from streamdet.doctor.topics import (
     check_record_size,
     check_record_times,
     check_retention,
+    check_state,
     check_topic,
     learning_s,
     record_size,
@@ -122,13 +124,13 @@ def examine(
 
     inputs, unmatched = _inputs(config, cluster)
     yield from unmatched
-    names = [*inputs, *config.output_topics]
+    names = [*inputs, *written_topics(config)]
     topics = brokers.topics(names, time_left.left_s(0.6))
     group = brokers.group(config.kafka.group_id, time_left.left_s(0.65))
     settings = brokers.broker_settings(time_left.left_s(0.65))
     features = next((each.features for each in servers if each.features), {})
-    outputs = {name: topics[name] for name in config.output_topics}
-    yield from check_delivery(config, outputs, features)
+    written = {name: topics[name] for name in written_topics(config)}
+    yield from check_delivery(config, written, features)
     yield from check_transaction_timeout(config, settings)
     yield from check_rights(config, topics, group, cluster)
 
@@ -160,7 +162,7 @@ def examine(
 
 
 def _nothing_else(config: Config, why: str) -> Iterator[Finding]:
-    for topic in (*(each.name for each in config.input.topics), *config.output_topics):
+    for topic in (*(each.name for each in config.input.topics), *written_topics(config)):
         yield Told(Check.TOPIC, topic).unknown(f"not looked at: {why}")
     yield Told(Check.GROUP, config.kafka.group_id).unknown(f"not looked at: {why}")
 
@@ -228,22 +230,25 @@ def _looks(
 def _check_topics(
     config: Config, topics: Mapping[str, TopicAnswer], samples: Mapping[str, TopicSample]
 ) -> Iterator[Finding]:
-    outputs = config.output_topics
+    written = written_topics(config)
     told = {
         name: topic.settings
         for name, topic in topics.items()
         if isinstance(topic, TopicState) and not isinstance(topic.settings, Untold)
     }
-    inputs = [name for name in topics if name not in outputs]
+    inputs = [name for name in topics if name not in written]
     all_told = all(name in told for name in inputs)
     largest = max((record_size(told[name]) for name in inputs), default=None) if all_told else None
     for name, topic in topics.items():
-        yield from check_topic(name, topic, written=name in outputs)
+        yield from check_topic(name, topic, written=name in written)
+        if name == config.state.topic and isinstance(topic, TopicState):
+            found = (topics[each] for each in inputs)
+            yield check_state(topic, [each for each in found if isinstance(each, TopicState)])
         if name not in told:
             continue
         sample = samples.get(name)
         yield from check_cleanup(name, told[name], config, sample)
-        if name not in outputs:
+        if name not in written:
             yield from check_retention(name, told[name], learning_s(config, sample))
             yield from check_record_times(name, told[name], config)
         yield from check_record_size(name, told[name], config, largest)

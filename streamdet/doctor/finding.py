@@ -29,6 +29,7 @@ class Check(StrEnum):
     RETENTION = "topic.retention"
     RECORD_TIMES = "topic.record_times"
     RECORD_SIZE = "topic.record_size"
+    STATE = "topic.state"
     GROUP = "group.members"
     OFFSETS = "group.offsets"
     CLOCK = "clock"

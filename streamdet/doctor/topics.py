@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from streamdet.cluster import TopicAnswer, TopicState, Untold
 from streamdet.config import PERIODS_PER_RING, Config, DetectionConfig
-from streamdet.doctor.configuration import detections
+from streamdet.doctor.configuration import detections, written_topics
 from streamdet.doctor.finding import Check, Finding, Told, listed, span
 from streamdet.doctor.sample import TopicSample
 from streamdet.serde.dead_letter import HEADERS_MAX_BYTES, MAX_BYTES
@@ -18,6 +18,7 @@ _OWN_HEADERS_BYTES = 8 * 1_024
 _UNLIMITED = 2**63 - 1
 _AFTER_MAX = "message.timestamp.after.max.ms"
 _DIFFERENCE_MAX = "message.timestamp.difference.max.ms"  # of both directions, before 3.6
+_STATE_BYTES = 2**20  # more than a chunk has, unless its series hold back many points
 _ROOM = 1.25  # of what a topic takes over what is read: batches are a little larger than records
 _DAY_S = 86_400.0
 
@@ -94,7 +95,15 @@ def check_cleanup(
     told = Told(Check.CLEANUP, name)
     policy = settings.get("cleanup.policy", "delete")
     advice = "set cleanup.policy=delete"
-    if "compact" not in policy:
+    if name == config.state.topic:
+        if policy == "compact":
+            yield told.ok("compact: of each chunk of state the newest stays")
+        else:
+            yield told.fail(
+                f"{policy}: state is deleted by its age, and no worker starts on such a topic",
+                "set cleanup.policy=compact",
+            )
+    elif "compact" not in policy:
         yield told.ok(policy)
     elif name == config.output.anomalies:
         yield told.warn(
@@ -198,7 +207,16 @@ def check_record_size(
     found = f"max.message.bytes {size:,}"
     if name == config.output.anomalies:
         return
-    if name not in config.output_topics:
+    if name == config.state.topic:
+        if size < _STATE_BYTES:
+            yield told.fail(
+                f"{found}: the worker does not get past state that it cannot write",
+                "set max.message.bytes to 1048588, or more",
+            )
+        else:
+            yield told.ok(f"{found}, enough for a chunk of state")
+        return
+    if name not in written_topics(config):
         if size > _ROOM * read:
             yield told.warn(
                 f"{found}, but limits.max_record_bytes is {read:,}: what is larger is refused",
@@ -219,6 +237,20 @@ def check_record_size(
         )
     else:
         yield told.ok(f"{found}, enough for whatever is sent there")
+
+
+def check_state(state: TopicState, inputs: Iterable[TopicState]) -> Finding:
+    """Judge whether the state topic has a partition for each of every input topic."""
+    told = Told(Check.STATE, state.name)
+    n = len(state.partitions)
+    larger = {each.name: len(each.partitions) for each in inputs if len(each.partitions) > n}
+    if not larger:
+        return told.ok(f"{n} partitions, enough for every input")
+    names = listed([f"{name} ({its})" for name, its in larger.items()])
+    return told.fail(
+        f"{n} partitions, fewer than {names}: partition i of an input has its state in partition i",
+        f"add partitions to {state.name}, to {max(larger.values())} or more",
+    )
 
 
 def record_size(settings: Settings) -> int:

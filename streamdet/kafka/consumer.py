@@ -111,17 +111,10 @@ class KafkaConsumer:
         return self._consumer.consumer_group_metadata()
 
     def commit(self, next_offsets: Mapping[Partition, int], timeout_s: float) -> None:
-        """Commit `next_offsets` and wait for the answer.
+        """Commit `next_offsets` and wait for the answer; see `ports.RecordConsumer`.
 
         One attempt that finds no coordinator ends only after librdkafka's own time
         (``session.timeout.ms``); `timeout_s` bounds how often it is tried again.
-
-        Raises
-        ------
-        TransactionAborted
-            Our partitions have moved: discard, go on from the committed offsets.
-        RetriableError
-            No answer within `timeout_s`.
         """
         if not next_offsets:
             return
@@ -170,6 +163,14 @@ class KafkaConsumer:
             for answer in self._committed(list(partitions))
             if answer.offset >= 0
         }
+
+    def pause(self, partitions: Iterable[Partition]) -> None:
+        """Return no records of `partitions` until `resume`. Those not assigned are left out."""
+        self._consumer.pause([_place(p) for p in partitions if p in self._assigned])
+
+    def resume(self, partitions: Iterable[Partition]) -> None:
+        """Return records of `partitions` again. Those not assigned are left out."""
+        self._consumer.resume([_place(p) for p in partitions if p in self._assigned])
 
     def end_offset(self, partition: Partition) -> int | None:
         """Return the end of `partition` as of the last answer to a fetch; None while unknown.

@@ -31,7 +31,9 @@ class _Fault(NamedTuple):
 
 
 _FENCED = _Fault(
-    Fenced, "another instance took over; give every worker its own transactional id and instance id"
+    Fenced,
+    "another instance took over, or this one stood still for longer than transaction_timeout; "
+    "give every worker its own transactional id and instance id",
 )
 _MOVED = _Fault(TransactionAborted, "the group has given our partitions to another member")
 _AWAY = _Fault(RetriableError, "no answer from the brokers")

@@ -110,10 +110,8 @@ class KafkaProducer:
 
         Raises
         ------
-        TransactionAborted
-            A record was refused (transactional): call `abort`.
-        FatalError
-            A record was refused (not transactional), or the time ran out.
+        TransactionAborted, FatalError
+            A record was refused, or the time ran out; the first when transactional: call `abort`.
         """
         doing = "delivering records"
         try:
@@ -123,7 +121,7 @@ class KafkaProducer:
         self._raise_refused()
         if left:
             reason = self._trouble.fault(doing)
-            raise FatalError(f"{reason}; {left} records left after {timeout_s:g} s")
+            raise self._lost(f"{reason}; {left} records left after {timeout_s:g} s")
 
     def commit(
         self, next_offsets: Mapping[Partition, int], group_metadata: object, timeout_s: float
@@ -166,6 +164,8 @@ class KafkaProducer:
         ------
         Fenced
             This producer was replaced.
+        RetriableError
+            No broker answers: call it again.
         FatalError
             The producer cannot be used any more.
         """
@@ -203,7 +203,8 @@ class KafkaProducer:
             raise
 
     def _abort_within(self, timeout_s: float) -> None:
-        self._again(self._producer.abort_transaction, "aborting the transaction", timeout_s)
+        doing = "aborting the transaction"
+        self._again(self._producer.abort_transaction, doing, timeout_s, gives_up=RetriableError)
         self._open = False
         self._abort_because = None
         self._refused, self._first_refusal = 0, None
@@ -235,7 +236,14 @@ class KafkaProducer:
             else:
                 return
 
-    def _again(self, call: Callable[[float], None], doing: str, timeout_s: float) -> None:
+    def _again(
+        self,
+        call: Callable[[float], None],
+        doing: str,
+        timeout_s: float,
+        *,
+        gives_up: type[StreamdetError] = FatalError,
+    ) -> None:
         """Make `call` until it answers, for `timeout_s` or a little longer."""
         deadline = time.monotonic() + timeout_s
         while True:
@@ -250,7 +258,7 @@ class KafkaProducer:
                 if not isinstance(fault, RetriableError):
                     raise fault from error
                 if time.monotonic() >= deadline:
-                    raise FatalError(
+                    raise gives_up(
                         f"{fault}; gave up after {timeout_s:g} s, its outcome unknown"
                     ) from error
             else:

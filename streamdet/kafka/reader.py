@@ -11,6 +11,7 @@ from streamdet.errors import FatalError, RetriableError
 from streamdet.kafka.batch import KafkaBatch, by_partition
 from streamdet.kafka.faults import RAISED, ClientTrouble, Names, fault_of
 from streamdet.kafka.options import Options, connect, consumer_options
+from streamdet.ports import Span
 from streamdet.types import Partition
 
 _ANSWER_TIMEOUT_S = 30.0
@@ -32,7 +33,11 @@ class KafkaReader:
     since_ms
         Leave out the records before the first whose own time is as late; None: none.
     spans
-        Read these partitions from the first offset to before the second, and ask nobody.
+        Read these partitions from the first offset to before the second; None in its place is the
+        end of now.
+    asks
+        Ask the brokers where partitions with a span begin; what retention took is left out. They
+        are asked in any case where a span has no end.
     silence_max_s
         Give up when nothing has come for so long.
 
@@ -53,7 +58,8 @@ class KafkaReader:
         topic: str,
         since_ms: int | None = None,
         *,
-        spans: Mapping[int, tuple[int, int]] | None = None,
+        spans: Mapping[int, Span] | None = None,
+        asks: bool = False,
         silence_max_s: float = _SILENCE_MAX_S,
     ) -> None:
         self._names = Names(topic=topic, group=group)
@@ -66,7 +72,10 @@ class KafkaReader:
         }
         self._consumer = connect(Consumer, conf, self._trouble)
         try:
-            self._start, self._end = self._span(topic, since_ms) if spans is None else _two(spans)
+            if spans is None:
+                self._start, self._end = self._span(topic, since_ms)
+            else:
+                self._start, self._end = self._held(topic, spans, asks)
         except RAISED as error:
             self._consumer.poll(0)  # the error callback knows why
             doing = f"asking for the ends of topic {topic!r}"
@@ -75,27 +84,40 @@ class KafkaReader:
             raise (self._trouble.fault(doing) if silent else fault) from error
         self.n_records = sum(max(0, self._end[i] - self._start[i]) for i in self._end)
         left = {i: end for i, end in self._end.items() if self._start[i] < end}
+        self._left = set(left)
+        self._heard_s: float | None = None
+        self.starts: Mapping[Partition, int] = {
+            Partition(topic, i): start for i, start in self._start.items()
+        }
         self.ends: Mapping[Partition, int] = {Partition(topic, i): end for i, end in left.items()}
+
+    def poll(self, records_max: int) -> list[KafkaBatch] | None:
+        """Return what has arrived; see `ports.RecordReader`."""
+        topic, left = self._names.topic or "", self._left
+        if self._heard_s is None:
+            self._consumer.assign([TopicPartition(topic, i, self._start[i]) for i in sorted(left)])
+            self._heard_s = time.monotonic()
+        if not left:
+            return None
+        messages = self._read(records_max)
+        if messages:
+            self._heard_s = time.monotonic()
+        elif time.monotonic() - self._heard_s > self._silence_max_s:
+            raise FatalError(f"{self._trouble.fault(f'reading topic {topic!r}')}; gave up")
+        batches = []
+        for partition, run in by_partition(self._records(messages, left)).items():
+            end = self._end[partition.index]
+            records = [message for message in run if (message.offset() or 0) < end]
+            if (run[-1].offset() or 0) >= end - 1:
+                left.discard(partition.index)
+            if records:
+                batches.append(KafkaBatch(partition, records))
+        return batches
 
     def batches(self, records_max: int) -> Iterator[KafkaBatch]:
         """Yield all records; see `ports.RecordReader`."""
-        topic = self._names.topic or ""
-        left = {i for i in self._end if self._start[i] < self._end[i]}
-        self._consumer.assign([TopicPartition(topic, i, self._start[i]) for i in sorted(left)])
-        heard_s = time.monotonic()
-        while left:
-            messages = self._read(records_max)
-            if messages:
-                heard_s = time.monotonic()
-            elif time.monotonic() - heard_s > self._silence_max_s:
-                raise FatalError(f"{self._trouble.fault(f'reading topic {topic!r}')}; gave up")
-            for partition, run in by_partition(self._records(messages, left)).items():
-                end = self._end[partition.index]
-                records = [message for message in run if (message.offset() or 0) < end]
-                if (run[-1].offset() or 0) >= end - 1:
-                    left.discard(partition.index)
-                if records:
-                    yield KafkaBatch(partition, records)
+        while (arrived := self.poll(records_max)) is not None:
+            yield from arrived
 
     def close(self) -> None:
         """Let go of the connection. May be called twice."""
@@ -119,6 +141,20 @@ class KafkaReader:
                 start[answer.partition] = (
                     answer.offset if answer.offset >= 0 else end[answer.partition]
                 )
+        return start, end
+
+    def _held(
+        self, topic: str, spans: Mapping[int, Span], asks: bool
+    ) -> tuple[dict[int, int], dict[int, int]]:
+        """Return what there is of `spans`: where to begin, and where to stop."""
+        start, end = {}, {}
+        for i, (first, last) in spans.items():
+            if last is not None and not asks:
+                start[i], end[i] = first, last
+                continue
+            place = TopicPartition(topic, i)
+            low, high = self._consumer.get_watermark_offsets(place, _ANSWER_TIMEOUT_S)
+            start[i], end[i] = max(first, low), high if last is None else last
         return start, end
 
     def _read(self, records_max: int) -> list[Message]:
@@ -149,7 +185,3 @@ class KafkaReader:
                     raise fault
         left -= ended
         return records
-
-
-def _two(spans: Mapping[int, tuple[int, int]]) -> tuple[dict[int, int], dict[int, int]]:
-    return {i: start for i, (start, _) in spans.items()}, {i: end for i, (_, end) in spans.items()}

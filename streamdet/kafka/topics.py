@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -12,12 +13,16 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AclOperation,
     AdminClient,
     ClusterMetadata,
+    ConfigResource,
     NewTopic,
+    ResourceType,
 )
 
 from streamdet.errors import ConfigError, FatalError, RetriableError, StreamdetError
 from streamdet.kafka.faults import ClientTrouble, Names, fault_of
 from streamdet.kafka.options import Options, connect
+
+log = logging.getLogger(__name__)
 
 _CALL_TIMEOUT_S = 2.0
 _NO_RIGHT = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
@@ -49,7 +54,9 @@ class Topics:
         self._trouble = ClientTrouble(Names())
         self._admin = connect(AdminClient, options, self._trouble)
 
-    def check(self, inputs: Sequence[str], outputs: Sequence[str]) -> Mapping[str, int]:
+    def check(
+        self, inputs: Sequence[str], outputs: Sequence[str], state: str | None = None
+    ) -> Mapping[str, int]:
         """Return the number of partitions of each topic a worker will read or write.
 
         Parameters
@@ -58,11 +65,14 @@ class Topics:
             Names, or patterns that start with ``^``. A pattern may match nothing yet.
         outputs
             Names.
+        state
+            The topic that the state of the inputs' series is kept in; None: none is.
 
         Raises
         ------
         ConfigError
-            A topic or a right is missing; the message names every one.
+            A topic or a right is missing, or the state topic cannot keep what it has to; the
+            message names every fault.
         FatalError
             No broker answers within the time, or the login is refused.
         """
@@ -70,15 +80,23 @@ class Topics:
         found = _partitions(cluster)
         patterns = [name for name in inputs if name.startswith("^")]
         names = [name for name in inputs if not name.startswith("^")]
+        matched = [name for name in found if any(re.match(p, name) for p in patterns)]
+        states = [] if state is None else [state]
         if cluster.controller_id in cluster.brokers:
             faults = self._faults(names, AclOperation.READ)
             faults += self._faults(outputs, AclOperation.WRITE)
+            faults += self._faults(states, AclOperation.READ, AclOperation.WRITE)
+            faults += [each for name in states if name in found for each in self._forgets(name)]
         else:  # the embedded broker: it leaves questions of administration unanswered
-            faults = [_missing(name) for name in (*names, *outputs) if name not in found]
+            faults = [_missing(name) for name in (*names, *outputs, *states) if name not in found]
+        for name in states:
+            faults += _too_few(name, found, names)
         if faults:
             raise ConfigError("; ".join(faults))
-        matched = [name for name in found if any(re.match(p, name) for p in patterns)]
-        return {name: found[name] for name in (*names, *matched, *outputs)}
+        for name in states:  # a pattern may match what has nothing to do with us
+            for warning in _too_few(name, found, matched):
+                log.warning("%s; it cannot be worked on before that", warning)
+        return {name: found[name] for name in (*names, *matched, *outputs, *states)}
 
     def partitions(self, topic: str) -> int | None:
         """Return the number of partitions of `topic`; None when there is no such topic."""
@@ -138,7 +156,7 @@ class Topics:
                 if time.monotonic() >= deadline:
                     raise FatalError(f"{fault}; gave up after {self._timeout_s:g} s") from error
 
-    def _faults(self, names: Sequence[str], right: AclOperation) -> list[str]:
+    def _faults(self, names: Sequence[str], *needed: AclOperation) -> list[str]:
         if not names:
             return []
         answers = self._admin.describe_topics(
@@ -156,13 +174,45 @@ class Topics:
                 else:
                     faults.append(str(fault_of(error, "asking for topics", Names(topic=name))))
                 continue
-            if rights is not None and right not in rights:
-                faults.append(f"a right on topic {name!r} is missing: grant {right.name}")
+            for right in needed if rights is not None else ():
+                if right not in rights:
+                    faults.append(f"a right on topic {name!r} is missing: grant {right.name}")
         return faults
+
+    def _forgets(self, name: str) -> list[str]:
+        """Return what is wrong with the cleanup policy of the state topic, if it may be seen."""
+        resource = ConfigResource(ResourceType.TOPIC, name)
+        asked = self._admin.describe_configs([resource], request_timeout=self._timeout_s)
+        try:
+            policy = asked[resource].result()["cleanup.policy"].value
+        except KafkaException as error:
+            log.warning(
+                "whether state topic %r is compacted cannot be seen (%s); if it is not, state is "
+                "lost. Grant DescribeConfigs on it",
+                name, error.args[0].str(),
+            )  # fmt: skip
+            return []
+        if policy == "compact":
+            return []
+        return [
+            f"state topic {name!r} has cleanup.policy={policy}, which deletes the state of series "
+            "by its age; set cleanup.policy=compact"
+        ]
 
 
 def _partitions(cluster: ClusterMetadata) -> dict[str, int]:
     return {name: len(topic.partitions) for name, topic in cluster.topics.items()}
+
+
+def _too_few(state: str, found: Mapping[str, int], inputs: Sequence[str]) -> list[str]:
+    """Return which of `inputs` have partitions that the state topic has none for."""
+    held = found.get(state)
+    return [
+        f"input topic {name!r} has {found[name]} partitions and state topic {state!r} only {held}: "
+        f"add partitions to {state!r}, to {found[name]} or more"
+        for name in inputs
+        if held is not None and found.get(name, 0) > held
+    ]
 
 
 def _missing(name: str) -> str:

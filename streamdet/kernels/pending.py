@@ -95,6 +95,28 @@ def hold(row, arena, ends, time_us, value, offset, element, duplicates):
 
 
 @kernel
+def hold_again(header, arena, ends, slots, time_us, value, offset, element):
+    """Put n points, as `held` gave them out, back into the lists of their series.
+
+    header : HEADER[s]; slots, time_us, offset : int64[n]; value : float64[n]; element : int32[n]
+    """
+    for i in range(len(slots)):
+        hold(header[slots[i]], arena, ends, time_us[i], value[i], offset[i], element[i], ALL)
+
+
+@kernel
+def held(header, arena, slots, points):
+    """Write what the series of `slots` hold back into `points`, PENDING[m], list after list."""
+    k = 0
+    for slot in slots:
+        at = np.int64(header[slot].head)
+        while at >= 0:
+            points[k] = arena[at]
+            k += 1
+            at = np.int64(arena[at].after)
+
+
+@kernel
 def let_go(row, arena, ends):
     """Free the oldest point of a list that has one; it can still be read until the next `hold`."""
     at = np.int64(row.head)

@@ -21,6 +21,12 @@ from streamdet.types import SeriesId, StateLayout
 RING_LENGTHS = (0, 64, 128, 288, 1440, 8640)
 """A few lengths, so that a pool is one array; 8640 is what Azure took in one request."""
 
+
+def ring_length_for(ring_points: int) -> int:
+    """Return the ring length that holds so many points."""
+    return next((n for n in RING_LENGTHS if n >= ring_points), RING_LENGTHS[-1])
+
+
 FULL = -2
 """Handle of a new series for which there is no room."""
 
@@ -81,12 +87,38 @@ class Pool:
         self.rows["time_us"][slot] = self.rows["newest_us"][slot] = NEVER
         self._free.append(slot)
 
+    def put(
+        self,
+        first: int,
+        slots: NDArray[np.int32],
+        names: list[str],
+        rows: NDArray[np.void],
+        ring: NDArray[np.float32],
+    ) -> None:
+        """Put series back where they were: at `slots` behind slot `first`, all of them free.
+
+        `find_free` has to follow.
+        """
+        at = first + slots.astype(np.int64)
+        end = int(at.max(initial=-1)) + 1
+        while end > len(self.rows):
+            self._grow()
+        self.names += [None] * (end - len(self.names))
+        for slot, name in zip(at.tolist(), names, strict=True):
+            self.names[slot] = name
+        self.rows[at], self.ring[at] = rows, ring
+
+    def find_free(self) -> None:
+        """Know again which slots are free."""
+        self._free = [slot for slot, name in enumerate(self.names) if name is None]
+
     def _grow(self) -> None:
         capacity = 2 * len(self.rows)
         rows = _aligned_rows(self.layout.row, capacity)
         rows[: len(self.rows)] = self.rows
         ring = np.full((capacity, self.ring_length), np.nan, np.float32)
         ring[: len(self.ring)] = self.ring
+        rows["time_us"][len(self.rows) :] = rows["newest_us"][len(self.rows) :] = NEVER
         self.rows, self.ring = rows, ring
 
 
@@ -124,6 +156,11 @@ class Store:
         self.n_series += 1
         return handle
 
+    def take_back(self, handles: NDArray[np.int64], names: list[str]) -> None:
+        """Know the series again that were put back into a pool (`Pool.put`)."""
+        self.table.insert_all([name.encode() for name in names], handles)
+        self.n_series += len(names)
+
     def refuse(self, key: bytes) -> None:
         """Remember that the series of `key` has no room, so that its next points are no work.
 
@@ -132,6 +169,14 @@ class Store:
         if self._n_refused < self._series_max:
             self.table.insert(key, FULL)
             self._n_refused += 1
+
+    def pool_for(self, layout: StateLayout, ring_length: int) -> int:
+        """Return the number of the pool of a detector and ring length, which is made if new."""
+        for number, pool in enumerate(self.pools):
+            if pool.ring_length == ring_length and pool.layout == layout:
+                return number
+        self.pools.append(Pool(layout, ring_length))
+        return len(self.pools) - 1
 
     def resize(self, handle: int, ring_points: int) -> int:
         """Return the handle of the series with at least `ring_points` of ring.
@@ -176,12 +221,8 @@ class Store:
         return handles
 
     def _place(self, name: str, layout: StateLayout, ring_points: int) -> int:
-        length = next((n for n in RING_LENGTHS if n >= ring_points), RING_LENGTHS[-1])
-        for number, pool in enumerate(self.pools):
-            if pool.ring_length == length and pool.layout == layout:
-                return (number << 32) | pool.take(name)
-        self.pools.append(Pool(layout, length))
-        return ((len(self.pools) - 1) << 32) | self.pools[-1].take(name)
+        number = self.pool_for(layout, ring_length_for(ring_points))
+        return (number << 32) | self.pools[number].take(name)
 
 
 def _aligned_rows(dtype: np.dtype[np.void], count: int) -> NDArray[np.void]:

@@ -54,24 +54,28 @@ class SeriesTable:
     def insert(self, key: bytes, handle: int) -> None:
         """Add `key`, which must be absent. O(1) over many calls: arrays double when full."""
         assert self.get(key) == MISSING, "a key is inserted once"
-        if 2 * (self._n_keys + 1) > len(self._entries):
-            self._resize(2 * len(self._entries))
-        end = self._arena_used + len(key)
+        self.insert_all([key], np.array([handle], np.int64))
+
+    def insert_all(self, keys: list[bytes], handles: NDArray[np.int64]) -> None:
+        """Add `keys`, all absent and no two equal."""
+        capacity = len(self._entries)
+        while 2 * (self._n_keys + len(keys) + 1) > capacity:
+            capacity *= 2
+        if capacity > len(self._entries):
+            self._resize(capacity)
+        size = np.fromiter(map(len, keys), np.int32, len(keys))
+        start = self._arena_used + np.cumsum(size, dtype=np.int64) - size
+        end = self._arena_used + int(size.sum())
         if end > len(self._arena):
             grown = np.zeros(max(2 * len(self._arena), end), np.uint8)
             grown[: self._arena_used] = self._arena[: self._arena_used]
             self._arena = grown
-        self._arena[self._arena_used : end] = np.frombuffer(key, np.uint8)
-        hashed = table_hash(self._seed, self._arena, self._arena_used, len(key))
-        table_insert(
-            self._entries,
-            np.array([hashed], np.uint64),
-            np.array([self._arena_used], np.int64),
-            np.array([len(key)], np.int32),
-            np.array([handle], np.int64),
-        )
+        self._arena[self._arena_used : end] = np.frombuffer(b"".join(keys), np.uint8)
+        places = zip(start.tolist(), size.tolist(), strict=True)
+        hashed = [table_hash(self._seed, self._arena, at, n) for at, n in places]
+        table_insert(self._entries, np.array(hashed, np.uint64), start, size, handles)
         self._arena_used = end
-        self._n_keys += 1
+        self._n_keys += len(keys)
 
     def move(self, old: int, new: int) -> None:
         """Let every key of handle `old` lead to `new`. Reads the whole table."""

@@ -11,7 +11,7 @@ its members poll.
 """
 
 from streamdet.testing.broker import CrashPoint, Isolation, MemoryBroker
-from streamdet.testing.clients import MemoryBatch, MemoryConsumer, MemoryProducer
+from streamdet.testing.clients import MemoryBatch, MemoryConsumer, MemoryProducer, MemoryReader
 from streamdet.testing.clock import ManualClock
 
 __all__ = [
@@ -22,4 +22,5 @@ __all__ = [
     "MemoryBroker",
     "MemoryConsumer",
     "MemoryProducer",
+    "MemoryReader",
 ]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from streamdet.errors import FatalError, Fenced, TransactionAborted
-from streamdet.ports import RebalanceListener
+from streamdet.ports import RebalanceListener, Span
 from streamdet.testing.broker import Membership, MemoryBroker, Transaction
 from streamdet.types import OutgoingRecord, Partition, Record
 
@@ -40,6 +40,7 @@ class MemoryConsumer:
         self._group = broker.group(group)
         self._listener: RebalanceListener | None = None
         self._position: dict[Partition, int] = {}
+        self._paused: set[Partition] = set()
         self._began: dict[Partition, int] = {}
         self._closed = False
 
@@ -55,7 +56,7 @@ class MemoryConsumer:
             self._follow_group()
             batches: list[MemoryBatch] = []
             left = records_max
-            for partition in sorted(self._position):
+            for partition in sorted(self._position.keys() - self._paused):
                 records = self._take(partition, left)
                 if records:
                     batches.append(MemoryBatch(partition, records))
@@ -93,6 +94,14 @@ class MemoryConsumer:
         """Return the committed offsets of those of `partitions` that have one."""
         offsets = self._group.offsets
         return {p: offsets[p] for p in partitions if p in offsets}
+
+    def pause(self, partitions: Iterable[Partition]) -> None:
+        """Return no records of `partitions` until `resume`."""
+        self._paused.update(partitions)
+
+    def resume(self, partitions: Iterable[Partition]) -> None:
+        """Return records of `partitions` again."""
+        self._paused.difference_update(partitions)
 
     def end_offset(self, partition: Partition) -> int | None:
         """Return the end of `partition`; None when it is not assigned."""
@@ -138,6 +147,7 @@ class MemoryConsumer:
             self._group.join(self)
             lost = sorted(self._position)
             self._position.clear()
+            self._paused.clear()
             if lost:
                 self._listener.on_lost(lost)
         target = self._group.target.get(self, [])
@@ -160,8 +170,44 @@ class MemoryConsumer:
         finally:
             for partition in partitions:
                 del self._position[partition]
+                self._paused.discard(partition)
                 if self._group.owner.get(partition) is self:
                     del self._group.owner[partition]
+
+
+class MemoryReader:
+    """A `streamdet.ports.RecordReader` on a `MemoryBroker`; `spans` as in `ports.OpenReader`."""
+
+    def __init__(self, broker: MemoryBroker, topic: str, spans: Mapping[int, Span]) -> None:
+        self._broker = broker
+        self.starts = {Partition(topic, index): start for index, (start, _) in spans.items()}
+        ends = {
+            Partition(topic, index): broker.stable_end(Partition(topic, index)) for index in spans
+        }
+        for index, (_, end) in spans.items():
+            if end is not None:
+                ends[Partition(topic, index)] = end
+        self.ends = {p: end for p, end in ends.items() if end > self.starts[p]}
+        self.n_records = sum(end - self.starts[p] for p, end in self.ends.items())
+        self._batches: Iterator[MemoryBatch] | None = None
+
+    def poll(self, records_max: int) -> list[MemoryBatch] | None:
+        """Return the next records; None: there are no more."""
+        if self._batches is None:
+            self._batches = self.batches(records_max)
+        batch = next(self._batches, None)
+        return None if batch is None else [batch]
+
+    def batches(self, records_max: int) -> Iterator[MemoryBatch]:
+        """Yield all records, partition by partition."""
+        for partition, end in self.ends.items():
+            found = self._broker.records(partition, self.starts[partition])
+            records = [record for record in found if record.offset < end]
+            for start in range(0, len(records), records_max):
+                yield MemoryBatch(partition, records[start : start + records_max])
+
+    def close(self) -> None:
+        """Let go of nothing."""
 
 
 class MemoryProducer:

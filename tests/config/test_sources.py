@@ -163,6 +163,8 @@ class TestRefusals:
             ("output: {late: streamdet.dead-letters}", "output.late"),
             ("input: {topics: [streamdet.late]}", "input.topics[0]"),
             ("input: {topics: [streamdet.anomalies]}", "input.topics[0]"),
+            ("state: {topic: streamdet.late}", "state.topic"),
+            ("input: {topics: [^streamdet.st]}", "input.topics[0]"),
             ("input: {topics: [a, ^stream.*letters]}", "input.topics[1]"),
             ("commit_interval: 30s", "commit_interval"),
         ],

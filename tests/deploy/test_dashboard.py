@@ -157,6 +157,8 @@ def work(metrics: Metrics) -> None:
     metrics.record({PARTITION: tally})
     metrics.stage_seconds.labels("decode").observe(0.001)
     metrics.commit_seconds.observe(0.01)
+    metrics.restore_seconds.observe(0.5)
+    metrics.state_bytes.inc(4096)
     metrics.batch_records.observe(10)
     metrics.transactions.labels("committed").inc()
     metrics.rebalances.labels("assigned").inc()

@@ -21,7 +21,8 @@ from streamdet.doctor.sample import Sampler, TopicSample, take_sample
 from streamdet.testing import MemoryBatch
 from streamdet.types import Partition, Record
 
-INPUT, EVENTS, DEAD_LETTERS, GROUP = "points", "events", "dead-letters", "workers"
+INPUT, EVENTS, DEAD_LETTERS, STATE = "points", "events", "dead-letters", "state"
+GROUP = "workers"
 NOON_MS = 1_614_686_400_000
 EVERYTHING = frozenset({"READ", "WRITE", "DESCRIBE", "ALTER"})
 SETTINGS = {
@@ -41,6 +42,7 @@ def config(**settings: object) -> Config:
             "kafka": {"group_id": GROUP, "bootstrap_servers": "one:9092"},
             "input": {"topics": [INPUT]},
             "output": {"anomalies": EVENTS, "dead_letters": DEAD_LETTERS},
+            "state": {"topic": STATE},
             **settings,
         }
     )

@@ -127,13 +127,14 @@ def test_secrets_are_not_told(monkeypatch):
 
 
 def test_on_the_embedded_broker_what_it_does_not_tell_is_unknown_and_topics_are_read():
-    topics = ["points", "events", "dead"]
+    topics = ["points", "events", "dead", "state"]
     with MockBroker(topics) as broker:
         done = doctor(
             "--json",
             *("--set", f"kafka.bootstrap_servers={broker.bootstrap}"),
             *("--set", "input.topics=[points]"),
             *("--set", "output.anomalies=events", "--set", "output.dead_letters=dead"),
+            *("--set", "state.topic=state"),
         )
     assert done.exit_code == 0, done.stdout
     checks = json.loads(done.stdout)["checks"]

@@ -10,6 +10,7 @@ from tests.doctor.facts import (
     EVERYTHING,
     FORBIDDEN,
     INPUT,
+    STATE,
     UNTOLD,
     config,
     only,
@@ -61,7 +62,7 @@ def test_a_certificate_that_ends_soon_is_a_warning(days, status):
 
 
 def rights(cluster=USER, group=GROUP_STATE, settings=None, **topics):
-    every = {name: topic(name) for name in (INPUT, EVENTS, DEAD_LETTERS)} | topics
+    every = {name: topic(name) for name in (INPUT, EVENTS, DEAD_LETTERS, STATE)} | topics
     findings = check_rights(settings or config(), every, group, cluster)
     return {finding.subject: finding for finding in findings}
 
@@ -72,6 +73,7 @@ def test_all_rights_are_well_and_those_of_a_transactional_id_are_not_to_be_known
         INPUT: "ok",
         EVENTS: "ok",
         DEAD_LETTERS: "ok",
+        STATE: "ok",
         "workers": "ok",
         "workers-...": "unknown",
     }
@@ -87,6 +89,14 @@ def test_an_input_needs_read_and_an_output_write():
         "fail",
         f"grant Write on topic {EVENTS}",
     )
+
+
+@pytest.mark.parametrize(
+    ("has", "missing"), [({"READ"}, "Write"), ({"WRITE"}, "Read"), (set(), "Read and Write")]
+)
+def test_the_state_topic_needs_both(has, missing):
+    found = rights(**{STATE: topic(STATE, rights=frozenset({"DESCRIBE", *has}))})[STATE]
+    assert (found.status, found.advice) == ("fail", f"grant {missing} on topic {STATE}")
 
 
 @pytest.mark.parametrize(

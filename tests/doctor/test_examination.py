@@ -11,6 +11,7 @@ from tests.doctor.facts import (
     GROUP,
     INPUT,
     NOON_MS,
+    STATE,
     UNTOLD,
     Brokers,
     Topic,
@@ -21,7 +22,7 @@ from tests.doctor.facts import (
 
 
 def sound_topics():
-    return [topic(), topic(EVENTS), topic(DEAD_LETTERS)]
+    return [topic(), topic(EVENTS), topic(DEAD_LETTERS), topic(STATE, cleanup_policy="compact")]
 
 
 def records():
@@ -74,7 +75,7 @@ def test_without_a_connection_all_the_rest_is_unknown():
     servers = [Reach("one:9092", failed="TCP", fault="refused")]
     examined = Examined(Brokers([], servers=servers, cluster=UNTOLD))
     assert examined.of(Check.SERVER) == [("one:9092", "fail")]
-    names = (INPUT, EVENTS, DEAD_LETTERS)
+    names = (INPUT, EVENTS, DEAD_LETTERS, STATE)
     assert examined.of(Check.TOPIC) == [(name, "unknown") for name in names]
     assert examined.of(Check.GROUP) == [(GROUP, "unknown")]
     assert "group" not in examined.brokers.asked
@@ -91,6 +92,22 @@ def test_a_missing_topic_is_told_and_the_others_are_looked_at():
     examined = Examined(settings=settings)
     assert ("gone", "fail") in examined.of(Check.TOPIC)
     assert examined.of(Check.DECODING) == [(INPUT, "ok")]
+
+
+def test_a_state_topic_with_fewer_partitions_than_any_input_fails():
+    settings = config(input={"topics": ["^po"]})
+    topics = [topic("points"), topic("polls", 3), *sound_topics()[1:]]
+    examined = Examined(Brokers(topics), settings, dict.fromkeys(("points", "polls"), records()))
+    (finding,) = (each for each in examined.findings if each.check == Check.STATE)
+    assert (finding.subject, finding.status) == (STATE, "fail")
+    assert "fewer than polls (3)" in finding.found
+    assert finding.advice == f"add partitions to {STATE}, to 3 or more"
+
+
+def test_without_a_state_topic_none_is_looked_at():
+    examined = Examined(Brokers(sound_topics()[:3]), config(state={"topic": None}))
+    assert {each.status.value for each in examined.findings} == {"ok"}
+    assert not examined.of(Check.STATE)
 
 
 def test_a_pattern_stands_for_the_topics_it_matches():
@@ -132,4 +149,4 @@ def test_what_brokers_leave_untold_is_unknown_and_nothing_fails(administered):
     )
     examined = Examined(brokers)
     assert "fail" not in {each.status for each in examined.findings}
-    assert [status for _, status in examined.of(Check.SETTINGS)] == ["unknown"] * 3
+    assert [status for _, status in examined.of(Check.SETTINGS)] == ["unknown"] * 4

@@ -16,6 +16,7 @@ from tests.doctor.facts import (
     INPUT,
     NOON_MS,
     SETTINGS,
+    STATE,
     UNTOLD,
     Topic,
     config,
@@ -91,6 +92,12 @@ class TestCleanup:
     def test_compacted_dead_letters_fail_and_compacted_events_warn(self):
         assert self.status(DEAD_LETTERS) == "fail"
         assert self.status(EVENTS, "compact,delete") == "warn"
+
+    @pytest.mark.parametrize(
+        ("policy", "status"), [("compact", "ok"), ("delete", "fail"), ("compact,delete", "fail")]
+    )
+    def test_state_must_be_compacted_and_never_deleted_by_age(self, policy, status):
+        assert self.status(STATE, policy) == status
 
     def test_a_compacted_input_fails_unless_keys_are_those_of_series(self):
         shared, own = Topic(), Topic()
@@ -174,6 +181,10 @@ class TestRecordSize:
         assert self.status(DEAD_LETTERS, 100_000) == {"topic.record_size": "fail"}
         assert self.status(DEAD_LETTERS, 100_000, 50_000) == {"topic.record_size": "ok"}
         assert self.status(DEAD_LETTERS, 100_000, None) == {"topic.record_size": "fail"}
+
+    def test_state_must_find_room(self):
+        assert self.status(STATE, 1_048_588) == {"topic.record_size": "ok"}
+        assert self.status(STATE, 100_000) == {"topic.record_size": "fail"}
 
     def test_events_are_small(self):
         assert self.status(EVENTS, 10_000) == {}

@@ -160,8 +160,8 @@ def secured(guarded, unique, tmp_path, monkeypatch):
 def test_rights_that_are_missing_are_told_and_a_worker_has_enough_for_a_doctor(guarded, secured):
     code, found = examined(secured, **secured.login)
     assert code == 1
-    names = (secured.input, secured.anomalies, secured.dead_letters)
-    assert [found["rights.topic", name][0] for name in names] == ["fail"] * 3
+    names = (secured.input, secured.anomalies, secured.dead_letters, secured.state)
+    assert [found["rights.topic", name][0] for name in names] == ["fail"] * 4
     assert found["rights.group", secured.group][0] == "fail"
 
     grant(
@@ -169,12 +169,14 @@ def test_rights_that_are_missing_are_told_and_a_worker_has_enough_for_a_doctor(g
         (ResourceType.TOPIC, secured.input, AclOperation.READ),
         (ResourceType.TOPIC, secured.anomalies, AclOperation.WRITE),
         (ResourceType.TOPIC, secured.dead_letters, AclOperation.WRITE),
+        (ResourceType.TOPIC, secured.state, AclOperation.READ),
+        (ResourceType.TOPIC, secured.state, AclOperation.WRITE),
         (ResourceType.GROUP, secured.group, AclOperation.READ),
     )
     of_now(secured, 60)
     code, found = examined(secured, **secured.login)
     assert code == 0, found
-    assert [found["rights.topic", name][0] for name in names] == ["ok"] * 3
+    assert [found["rights.topic", name][0] for name in names] == ["ok"] * 4
     assert found["rights.group", secured.group] == ("ok", "READ")
     (transactions,) = (each for (name, _), each in found.items() if name.endswith("nal_id"))
     assert transactions[0] == "unknown"

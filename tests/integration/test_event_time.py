@@ -60,6 +60,7 @@ def run(stream: Stream, records: list[OutgoingRecord]):
     create_topic(stream.bootstrap, stream.input, 1, anything)
     for topic in (stream.anomalies, stream.dead_letters):
         create_topic(stream.bootstrap, topic, 1, {"retention.ms": "-1"})
+    stream.create_state_topic(1)
     produce(stream.bootstrap, records)
     worker = stream.worker(
         detection=EVENT_TIME, limits={"max_series": 2_000, "max_pending_points": 64}

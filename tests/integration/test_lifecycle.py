@@ -72,7 +72,7 @@ def test_points_in_are_anomalies_out(stream: Stream, worker_without_brokers, set
 def test_several_topics_and_a_pattern_are_read(stream: Stream, unique):
     family = unique("family")
     topics = [unique("one"), unique("two"), f"{family}.a", f"{family}.b"]
-    stream.create_topics()
+    stream.create_topics(partitions=2)
     for topic in topics:
         create_topic(stream.bootstrap, topic, partitions=2)
     worker = stream.worker(input={"topics": [*topics[:2], f"^{family}[.].*"]}).wait_ready()
@@ -136,7 +136,8 @@ def test_a_worker_that_joins_and_leaves_costs_no_point(stream: Stream):
 def test_missing_topics_are_named_and_then_made(stream: Stream):
     worker = stream.worker()
     assert worker.exit_code(60) == 2
-    for topic in (stream.input, stream.anomalies, stream.dead_letters):
+    topics = (stream.input, stream.anomalies, stream.dead_letters, stream.state)
+    for topic in topics:
         assert f"topic {topic!r} does not exist; make it with: streamdet topics create" in (
             worker.log()
         )
@@ -145,10 +146,7 @@ def test_missing_topics_are_named_and_then_made(stream: Stream):
     for arguments, said in ((["--dry-run"], "would be created"), ([], "created"), ([], "exists")):
         done = stream.cli(*create, *arguments)
         assert (done.returncode, done.stderr) == (0, "")
-        assert done.stdout.splitlines() == [
-            f"{topic}: {said}, 3 partitions"
-            for topic in (stream.input, stream.anomalies, stream.dead_letters)
-        ]
+        assert done.stdout.splitlines() == [f"{topic}: {said}, 3 partitions" for topic in topics]
     stream.worker().wait_ready().stop()
 
 

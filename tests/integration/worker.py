@@ -76,6 +76,14 @@ class Worker:
         self._process.send_signal(signal.SIGTERM)
         assert self.exit_code(GRACE_S + 5) == 0, self.log()
 
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
+
+    def ended(self) -> int | None:
+        """Return its exit code; None while it runs."""
+        return self._process.poll()
+
     def exit_code(self, timeout_s: float) -> int:
         """Wait for its end."""
         code = self._process.wait(timeout_s)
@@ -118,14 +126,20 @@ class Stream:
         self.input = unique("points")
         self.anomalies = unique("anomalies")
         self.dead_letters = unique("dead-letters")
+        self.state = unique("state")
         self.group = unique("group")
         self.folder = folder
         self._workers: list[Worker] = []
 
     def create_topics(self, partitions: int = 1) -> None:
-        """Make the three topics; none forgets records, however old their time is."""
+        """Make the four topics; none forgets records, however old their time is."""
         for topic in (self.input, self.anomalies, self.dead_letters):
             create_topic(self.bootstrap, topic, partitions, {"retention.ms": "-1"})
+        self.create_state_topic(partitions)
+
+    def create_state_topic(self, partitions: int) -> None:
+        """Make the topic of the state, with as many partitions as the input has."""
+        create_topic(self.bootstrap, self.state, partitions, {"cleanup.policy": "compact"})
 
     def settings(self, **changes: Any) -> dict[str, Any]:
         """Return a configuration for this stream; sections in `changes` are merged into it."""
@@ -138,6 +152,7 @@ class Stream:
             },
             "input": {"topics": [self.input]},
             "output": {"anomalies": self.anomalies, "dead_letters": self.dead_letters},
+            "state": {"topic": self.state},
             "commit_interval": "200ms",
             "shutdown_timeout": f"{GRACE_S}s",
         }

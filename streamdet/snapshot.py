@@ -1,0 +1,271 @@
+"""State to records of the state topic and back: what a commit writes, what an assignment loads.
+
+State is a function of the input, so it need not be written whole, nor all at one offset. Each chunk
+record says up to which offset the input is in it; what came later is replayed. A partition's own
+record says from where on, what the time was there, and which chunks there have to be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from streamdet import __version__
+from streamdet.clock import Clock
+from streamdet.config import Config
+from streamdet.detectors import DETECTORS
+from streamdet.errors import StateCorrupt
+from streamdet.event_time import TimePosition
+from streamdet.metrics import Metrics
+from streamdet.state.ledger import Chunk, chunk_slots
+from streamdet.state.record import (
+    HELD,
+    ChunkKey,
+    ChunkPosition,
+    ChunkRecord,
+    PartitionKey,
+    PartitionRecord,
+    decode,
+    decode_key,
+    encode,
+    encode_key,
+)
+from streamdet.state.store import ring_length_for
+from streamdet.task import Task
+from streamdet.types import OutgoingRecord, Record
+
+_SINCE_MAX_S = 5.0
+LAYOUTS = {name: detector.layout.row for name, detector in DETECTORS.items()}
+
+
+class Snapshots:
+    """Shares out what a worker may write to the state topic among its partitions."""
+
+    def __init__(self, config: Config, metrics: Metrics, clock: Clock) -> None:
+        self._topic = config.state.topic
+        self._bytes_per_second = config.state.bytes_per_second
+        self._metrics = metrics
+        self._clock = clock
+        self._taken_s = clock.monotonic_s()
+
+    def take(self, tasks: Sequence[Task]) -> Iterator[OutgoingRecord]:
+        """Yield what goes to the state topic with a commit of `tasks`; see the function `take`."""
+        now_s = self._clock.monotonic_s()
+        since_s, self._taken_s = min(now_s - self._taken_s, _SINCE_MAX_S), now_s
+        changed = [task for task in tasks if task.changed]
+        if self._topic is None:
+            return
+        for task in changed:
+            budget_bytes = int(self._bytes_per_second * since_s / len(changed))
+            for record in take(task, self._topic, budget_bytes):
+                self._metrics.state_bytes.inc(len(record.value or b""))
+                yield record
+            task.changed = False
+
+
+def take(task: Task, topic: str, budget_bytes: int) -> Iterator[OutgoingRecord]:
+    """Yield what the state topic is to have of a partition with the next commit.
+
+    Of the chunks that it is behind with, the oldest, until `budget_bytes` are reached, and at last
+    the partition's own record. They count as written at once: if the commit fails, the task is
+    thrown away with all that it knows.
+
+    Where series are rolled up into others, all dirty chunks are written: what such a series takes
+    from its leaves depends on theirs, so they have to be of one offset.
+    """
+    next_offset = task.next_offset
+    if next_offset is None:
+        return
+    size_bytes = 0
+    for chunk in list(task.ledger.dirty()):
+        if size_bytes >= budget_bytes and not task.roster.rolls_up:
+            break
+        key, value = _chunk(task, chunk, next_offset)
+        size_bytes += len(value or b"")
+        yield OutgoingRecord(topic, key, value, partition=task.partition.index)
+        if value is None:
+            task.ledger.gone(chunk)
+        else:
+            task.ledger.saved(chunk, next_offset)
+    replay_from = task.ledger.replay_from(next_offset)
+    position = task.past.at(replay_from) or task.event_time.position()
+    task.past.forget(replay_from)
+    key, value = encode(
+        PartitionRecord(
+            key=PartitionKey(task.partition.topic),
+            next_offset=next_offset,
+            replay_from=replay_from,
+            present=position.present,
+            spoke=position.spoke,
+            chunks=[
+                ChunkPosition(*_place(task, chunk), offset)
+                for chunk, offset in task.ledger.exists()
+            ],
+            config_hash=task.config.detection_hash,
+            made_by=__version__,
+        )
+    )
+    yield OutgoingRecord(topic, key, value, partition=task.partition.index)
+
+
+def _place(task: Task, chunk: Chunk) -> tuple[str, int, int]:
+    pool = task.store.pools[chunk.pool]
+    return pool.layout.detector, pool.ring_length, chunk.number
+
+
+def _chunk(task: Task, chunk: Chunk, next_offset: int) -> tuple[bytes, bytes | None]:
+    """Return key and value of a chunk's record; no value: it holds no series."""
+    pool = task.store.pools[chunk.pool]
+    capacity = chunk_slots(pool)
+    first = chunk.number * capacity
+    names = pool.names[first : first + capacity]
+    slots = np.array([k for k, name in enumerate(names) if name is not None], np.int32)
+    key = ChunkKey(task.partition.topic, *_place(task, chunk))
+    if len(slots) == 0:
+        return encode_key(key), None
+    at = first + slots.astype(np.int64)
+    handles = (chunk.pool << 32) | at
+    points = task.event_time.held(pool, at)
+    pending = np.empty(len(points), HELD)
+    for name in HELD.names or ():
+        pending[name] = points[name]
+    return encode(
+        ChunkRecord(
+            key=key,
+            offset=next_offset,
+            config_hash=task.config.detection_hash,
+            capacity=capacity,
+            slots=slots,
+            names=[name for name in names if name is not None],
+            overrides=[task.roster.overrides(handle) for handle in handles.tolist()],
+            rolled_up=np.array([task.roster.is_rolled_up(h) for h in handles.tolist()], np.bool_),
+            rows=pool.rows[at],
+            ring=pool.ring[at],
+            pending=pending,
+        )
+    )
+
+
+@dataclass
+class Restored:
+    """What an assignment found in the state topic."""
+
+    replay_from: int
+    n_series: int = 0
+    size_bytes: int = 0
+    problems: list[str] = field(default_factory=list)
+    """What could not be used, in words; its series begin cold."""
+
+
+def load(task: Task, records: Iterable[Record], committed: int) -> Restored:
+    """Put into a task, which must be new, what the state topic has of its partition.
+
+    Parameters
+    ----------
+    task : Task
+        Changed in place: series, and the time as it was at the offset to replay from.
+    records
+        Of the state topic's partition, all, in order.
+    committed : int
+        The group's offset; replay goes up to it.
+
+    Returns
+    -------
+    Restored
+        From where to replay. Nothing raises: what is not sound is left out, and said.
+    """
+    newest: dict[bytes, Record] = {}
+    found = Restored(committed)
+    for record in records:
+        newest[record.key or b""] = record
+        found.size_bytes += len(record.key or b"") + len(record.value or b"")
+    topic = task.partition.topic
+    own = newest.pop(encode_key(PartitionKey(topic)), None)
+    if own is None or own.value is None:
+        return found
+    try:
+        partition = decode(own.key, own.value, LAYOUTS)
+    except StateCorrupt as error:
+        found.problems.append(str(error))
+        return found
+    assert isinstance(partition, PartitionRecord)
+    found.replay_from = partition.replay_from
+    for place in partition.chunks:
+        key = ChunkKey(topic, *place[:3])
+        stored = newest.get(encode_key(key))
+        if stored is None or stored.value is None:
+            found.problems.append(f"state of {key} is missing")
+            continue
+        try:
+            chunk = decode(stored.key, stored.value, LAYOUTS)
+        except StateCorrupt as error:
+            found.problems.append(str(error))
+            continue
+        assert isinstance(chunk, ChunkRecord)
+        if chunk.offset < place.offset:
+            found.problems.append(f"state of {key} is from {chunk.offset}, not {place.offset}")
+            continue
+        found.n_series += _put(task, chunk, committed, found.problems)
+    for pool in task.store.pools:
+        pool.find_free()
+    task.roster.roll_up_again()
+    task.event_time.go_to(TimePosition(partition.present, partition.spoke))
+    task.contains_before = partition.replay_from
+    return found
+
+
+def _put(task: Task, chunk: ChunkRecord, committed: int, problems: list[str]) -> int:
+    """Put the series of a chunk into the store; return how many. Those of others begin cold."""
+    detector = DETECTORS[chunk.key.detector]
+    number = task.store.pool_for(detector.layout, chunk.key.ring_length)
+    pool = task.store.pools[number]
+    if chunk.capacity != chunk_slots(pool):
+        problems.append(f"state of {chunk.key} is in chunks of {chunk.capacity} series")
+        return 0
+    settings = [
+        task.roster.restored_settings(name, overrides)
+        for name, overrides in zip(chunk.names, chunk.overrides, strict=True)
+    ]
+    length = pool.ring_length
+    fits = {
+        identity: each.detector == detector.name
+        and ring_length_for(detector.ring_points(each)) <= length  # a longer one is no harm
+        for identity, each in {id(each): each for each in settings}.items()
+    }
+    wanted = chunk.rolled_up | [fits[id(each)] for each in settings]
+    room = task.config.limits.max_series - task.store.n_series
+    keep = np.flatnonzero(wanted)[: max(room, 0)]
+    if len(keep) < len(wanted):
+        problems.append(f"{len(wanted) - len(keep)} series of {chunk.key} have other settings now")
+    first = chunk.key.number * chunk.capacity
+    names = [chunk.names[k] for k in keep.tolist()]
+    pool.put(first, chunk.slots[keep], names, chunk.rows[keep], chunk.ring[keep])
+    task.store.take_back((number << 32) | (first + chunk.slots[keep].astype(np.int64)), names)
+    at = first + chunk.slots[keep].astype(np.int64)
+    changed = chunk.config_hash != task.config.detection_hash
+    plain = np.array(
+        [
+            not changed and not chunk.rolled_up[k] and chunk.overrides[k] is None
+            for k in keep.tolist()
+        ],
+        np.bool_,
+    )
+    unchanged = [settings[k] for k in keep[plain].tolist()]
+    task.roster.restore_unchanged(number, at[plain], unchanged)
+    for k, slot in zip(keep[~plain].tolist(), at[~plain].tolist(), strict=True):
+        handle, rolled_up = (number << 32) | slot, bool(chunk.rolled_up[k])
+        task.roster.restore(handle, settings[k], chunk.overrides[k], rolled_up=rolled_up)
+    counts = chunk.rows["n_pending"]
+    kept = np.zeros(len(counts), np.bool_)
+    kept[keep] = True
+    pool.header["n_pending"][at] = 0
+    task.event_time.hold(pool, np.repeat(at, counts[keep]), chunk.pending[np.repeat(kept, counts)])
+    task.ledger.restored(number, pool, chunk.key.number, chunk.offset)
+    if len(keep) < len(wanted):  # its record is of more series than there are
+        task.ledger.mark(number, pool, np.array([first]), committed)
+    return len(keep)
+
+
+__all__ = ["Restored", "decode_key", "load", "take"]

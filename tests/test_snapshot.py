@@ -1,0 +1,140 @@
+"""State to the state topic and back: whatever was interrupted goes on as if nothing had been."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamdet.kernels.header import ABSENT
+from streamdet.snapshot import load, take
+from streamdet.state import ledger
+from streamdet.task import Task
+from streamdet.types import Partition, Record, Verdicts
+from tests.aligned import Point, columns, configured, never_asked
+from tests.test_event_time import clean, ended, on_the_road
+
+PARTITION = Partition("t", 0)
+RULES = {
+    "nothing held": {},
+    "lateness": {"allowed_lateness": "5m", "absent_after": "10m", "granularity": "minutely"},
+    "windows": {"allowed_lateness": "5m", "aggregate": {"interval": "5m", "function": "p95"}},
+    "roll-up": {"granularity": "minutely", "rollup": {"by": [], "function": "sum"}},
+    "counter": {"transform": "rate"},
+    "spectral residual": {"detector": "spectral_residual"},
+    "found season": {"period": None, "ring_length": None},
+}
+
+
+class Service:
+    """One partition's task, its state topic, and what it published; may be ended at any batch."""
+
+    def __init__(self, config) -> None:
+        self.config = config
+        self.task = Task(PARTITION, config)
+        self.topic: list[Record] = []
+        self.committed = 0
+        self.said: list[tuple] = []
+
+    def process(self, stream: list[Point], start: int, stop: int) -> list[tuple]:
+        points = columns(stream[start:stop], start)
+        judged = self.task.detect(points, self.task.route(points, never_asked))
+        rows = list(self.task.select(judged))
+        self.task.next_offset = stop
+        released, verdicts = judged.released, judged.verdicts
+        of_rows = [getattr(verdicts, each.name) for each in fields(Verdicts)]
+        of_rows += [released.use, released.time_us, released.offset]
+        names = [self.task.store.name(handle) for handle in released.handle.tolist()]
+        said = [
+            (name, *(column[i].tobytes() for column in of_rows))
+            for i, name in enumerate(names)
+            if released.use[i] < ABSENT
+        ]
+        return said + [(row.kind, str(row.series), row.time_us, row.incident) for row in rows]
+
+    def commit(self, budget_bytes: int) -> None:
+        self.task.evict()
+        for record in take(self.task, "state", budget_bytes):
+            at = len(self.topic)
+            self.topic.append(Record(Partition("state", 0), at, 0, record.key, record.value))
+        self.committed = self.task.next_offset or 0
+
+    def state(self) -> dict:
+        """Return every byte of the state that means something, when all that is due has gone."""
+        task = self.task
+        list(task.sweep())
+        found = {"time": [task.event_time.position()]}
+        for pool in task.store.pools:
+            rows = pool.rows.view(np.uint8).copy().view(pool.rows.dtype)  # padding and all
+            for name, blank in (("head", -1), ("tail", -1), ("alignment", 0), ("rollup", 0)):
+                rows[name] = blank
+            for slot, name in enumerate(pool.names):
+                if name is not None:
+                    held = task.event_time.held(pool, np.array([slot]))
+                    columns_held = [held[c].tobytes() for c in ("time_us", "value", "offset")]
+                    found[name] = [rows[slot].tobytes(), pool.ring[slot].tobytes(), *columns_held]
+        return found
+
+    def die(self, stream: list[Point], batch: int) -> None:
+        """Begin again with what the state topic has, and replay what it lacks."""
+        self.task = Task(PARTITION, self.config)
+        restored = load(self.task, self.topic, self.committed)
+        assert not restored.problems
+        for start in range(restored.replay_from, self.committed, batch):
+            self.process(stream, start, min(start + batch, self.committed))
+        self.task.next_offset = self.committed
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _a_chunk_for_each_series():
+    whole = ledger.CHUNK_BYTES
+    ledger.CHUNK_BYTES = 1
+    yield
+    ledger.CHUNK_BYTES = whole
+
+
+def run(config, stream, batch, deaths=(), budget_bytes=0, every=1) -> tuple[list[tuple], dict]:
+    """Return all that is said, in an order of its own for each series, and the state at the end."""
+    service = Service(config)
+    deaths = set(deaths)
+    number = start = 0
+    said = []
+    uncommitted = []
+    while start < len(stream):
+        stop = min(start + batch, len(stream))
+        uncommitted += service.process(stream, start, stop)
+        number += 1
+        start = stop
+        if number in deaths:
+            deaths.discard(number)
+            uncommitted = []
+            service.die(stream, batch + 3)
+            start = service.committed
+        elif number % every == 0:
+            service.commit(budget_bytes)
+            said += uncommitted
+            uncommitted = []
+    return sorted(said + uncommitted), service.state()
+
+
+def stream_of(seed: int, n: int = 150) -> list[Point]:
+    return ended(on_the_road(clean(seed, n, n_series=4), seed))
+
+
+@pytest.mark.parametrize("rule", RULES)
+@settings(deadline=None, max_examples=15)
+@given(
+    st.integers(0, 10**6),
+    st.integers(5, 60),
+    st.lists(st.integers(1, 60), max_size=3),
+    st.sampled_from([0, 1, 2_000, 10**9]),
+    st.integers(1, 4),
+)
+def test_what_is_said_is_what_would_have_been_said(rule, seed, batch, deaths, budget, every):
+    config = configured({"m": RULES[rule]}, limits={"series_ttl": "2h"})
+    stream = stream_of(seed)
+    want = run(config, stream, batch)
+    assert run(config, stream, batch, deaths, budget, every) == want
