@@ -32,12 +32,15 @@ from streamdet.rekey import Copier, Plan, Sample, Tally, take_sample
 from streamdet.serde.decoder import Decoder
 from streamdet.serde.event import EventEncoder
 from streamdet.serde.limits import DecodeLimits
+from streamdet.snapshot import RECORD_MAX_BYTES
 from streamdet.transfer import Transfer
 from streamdet.types import Partition, Record, WorkerStatus
 from streamdet.warm import warm
 from streamdet.web.server import Page, WebServer, text_page
 
 log = logging.getLogger(__name__)
+
+_STATE_RECORD_BYTES = RECORD_MAX_BYTES + (1 << 20)  # with key and overhead
 
 _KEY_AND_HEADERS_BYTES = 2**20
 _ALIVE_WITHIN_S = 60.0
@@ -119,8 +122,8 @@ def create_topics(config: Config, partitions: int, replication: int, *, dry_run:
     names += config.output_topics
     specs = [TopicSpec(name, partitions, replication) for name in names]
     if config.state.topic is not None:
-        compacted = {"cleanup.policy": "compact"}
-        specs.append(TopicSpec(config.state.topic, partitions, replication, compacted))
+        settings = {"cleanup.policy": "compact", "max.message.bytes": str(_STATE_RECORD_BYTES)}
+        specs.append(TopicSpec(config.state.topic, partitions, replication, settings))
     return Topics(_options(config, "consumer")).create(specs, dry_run=dry_run)
 
 
@@ -334,11 +337,12 @@ def _producer(config: Config) -> KafkaProducer:
     a worker that restarts under its own `instance_id` ends its predecessor's open transaction at
     once; without one, readers of committed records wait for transaction_timeout.
     """
+    options = {"message.max.bytes": str(_STATE_RECORD_BYTES), **_options(config, "producer")}
     if config.delivery == "at_least_once":
-        return KafkaProducer(_options(config, "producer"))
+        return KafkaProducer(options)
     instance = config.kafka.instance_id or uuid.uuid4().hex
     return KafkaProducer(
-        _options(config, "producer"),
+        options,
         f"{config.kafka.group_id}-{instance}",
         transaction_timeout_s=config.transaction_timeout.total_seconds(),
     )

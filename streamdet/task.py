@@ -103,6 +103,7 @@ class Task:
         """
         outcome = np.full(len(points), Outcome.DEAD_LETTERED, np.uint8)
         outcome[handles == FULL] = Outcome.DROPPED_SERIES_LIMIT
+        outcome[handles >= 0] = Outcome.OK  # also what restored state contains already
         # Points of series without room move the time too, or idle ones would never make any.
         known = np.flatnonzero((handles != MISSING) & (points.offset >= self.contains_before))
         if len(known):

@@ -180,3 +180,31 @@ def test_a_state_record_that_is_broken_makes_its_series_cold_and_is_told(caplog)
     assert heir.metric("state_problems_total") > 0
     assert on.committed(GROUP)
     assert len(on.read(INPUT)) == MINUTES * HOSTS
+
+
+def test_offsets_that_were_set_back_make_a_cold_start_that_is_told(caplog):
+    on = filled()
+    Worker(on, settings()).drain()
+    group = on.group(GROUP)
+    for member in list(group.members):
+        on.expel(member)
+    group.offsets.update(dict.fromkeys(group.offsets, 20))
+    heir = Worker(on, settings())
+    heir.drain()
+    assert "it was set back" in caplog.text
+    assert heir.metric("state_problems_total") == 2
+    assert heir.outcomes() == {"ok": MINUTES * HOSTS - 40}
+
+
+@pytest.mark.parametrize("skip", [0, 2, 5])
+def test_points_that_the_state_contains_are_counted_once_more_where_they_are_read(skip):
+    on = filled()
+    on.fail_at("consumer.commit", CrashPoint(), skip=skip)
+    dead = Worker(on, settings("at_least_once"))
+    with pytest.raises(CrashPoint):
+        dead.drain()
+    on.expel(dead.consumer)
+    heir = Worker(on, settings("at_least_once"))
+    heir.drain()
+    consumed = heir.metric("points_consumed_total", topic=INPUT)
+    assert consumed == sum(heir.outcomes().values())
