@@ -2,10 +2,12 @@
 # More arguments for a command: make test ARGS="-k commit"
 PYTHON ?= python3
 ARGS ?=
+MINUTES ?= 10
+SEED ?= 1
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test check lint fmt bench lock clean
+.PHONY: help setup demo run test check torture lint fmt bench lock clean
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +25,9 @@ test: setup  ## run all tests; a real Kafka is started for them
 
 check: lint  ## lint, then the tests that need no Kafka: the quick check before a commit
 	@$(BIN)/pytest -m "not kafka" $(ARGS)
+
+torture: setup  ## kill workers and broker under load, check every event: MINUTES=60 SEED=1
+	@$(BIN)/python -m tests.torture --minutes $(MINUTES) --seed $(SEED) $(ARGS)
 
 lint: setup  ## check format, style, types and the direction of imports
 	$(BIN)/ruff format --check .

@@ -188,6 +188,8 @@ class Restorations:
             try:
                 if not restoration.step():
                     continue
+                # What the consumer may have taken in before it was paused was given to nobody.
+                self._consumer.rewind([partition])
             except RetriableError:
                 self.add([partition])
                 raise
@@ -201,10 +203,12 @@ class Restorations:
         for partition in sorted(self._waiting):
             offset = committed.get(partition)
             task = Task(partition, self._config, offset)
-            self._waiting.discard(partition)
             if offset is None or self._config.state.topic is None:
+                self._consumer.rewind([partition])
+                self._waiting.discard(partition)
                 yield self._resumed(task)
                 continue
+            self._waiting.discard(partition)
             restoration = Restoration(task, offset, self._open_reader, self._decoder)
             self._under_way[partition] = restoration, self._clock.monotonic_s()
             yield task

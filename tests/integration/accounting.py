@@ -1,12 +1,15 @@
-"""Whether every point of a stream that publishes all of its verdicts has exactly one."""
+"""Whether what a stream published is all that it should, once, and nothing else."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
 
+from streamdet.config import load
+from streamdet.types import Record
+from tests.integration import offline
 from tests.integration.topics import committed, ends, read
-from tests.integration.worker import Stream, wait_until
+from tests.integration.worker import Stream, Worker, wait_until
 
 
 def wait_until_drained(stream: Stream) -> None:
@@ -32,3 +35,20 @@ def assert_one_event_for_each_point(stream: Stream, points: int) -> None:
     assert len({body["id"] for body in bodies}) == points
     assert not read(stream.bootstrap, stream.dead_letters)
     assert committed(stream.bootstrap, stream.group, stream.input) == end
+
+
+def assert_events_are_those_of_the_detector(
+    stream: Stream, worker: Worker, *topics: str
+) -> list[Record]:
+    """Each is, byte for byte, what the detector says of `topics` without Kafka; return them."""
+    config = load(worker.config_file)
+    detected = [
+        event
+        for topic in topics
+        for event in offline.detect(config, read(stream.bootstrap, topic)).events
+    ]
+    events = read(stream.bootstrap, stream.anomalies)
+    assert sorted((event.key, event.value, event.headers) for event in events) == sorted(
+        (event.key, event.value, event.headers) for event in detected
+    )
+    return events
