@@ -49,6 +49,7 @@ class Pool:
         self.ring_length = ring_length
         self.rows = _aligned_rows(layout.row, _SLOTS_START)
         self.ring = np.full((_SLOTS_START, ring_length), np.nan, np.float32)
+        self.rows["time_us"] = self.rows["newest_us"] = NEVER
         self.names: list[str | None] = []
         self._free: list[int] = []
 
@@ -83,6 +84,7 @@ class Pool:
 
     def give_back(self, slot: int) -> None:
         """Free `slot`."""
+        assert self.names[slot] is not None, "a slot is freed once"
         self.names[slot] = None
         self.rows["time_us"][slot] = self.rows["newest_us"][slot] = NEVER
         self._free.append(slot)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from streamdet.config import Config
+from streamdet.event_time import EventTime
 from streamdet.kernels.header import HEADER, NEVER, whole_lines
 from streamdet.kernels.table import MISSING
 from streamdet.state.store import FULL, Store
@@ -125,3 +127,16 @@ def test_the_size_of_the_state_is_counted():
     for series in ids(1000):
         store.admit(series, LAYOUT, 288)
     assert store.size_bytes - empty >= 1000 * (64 + 4 * 288)
+
+
+def test_slots_that_are_free_after_a_restore_are_no_series():
+    event_time = EventTime(Config.model_validate({"limits": {"series_ttl": "1m"}}))
+    store = Store(series_max=100)
+    pool = store.pools[store.pool_for(LAYOUT, 64)]
+    rows = np.zeros(1, pool.rows.dtype)
+    rows["newest_us"] = rows["spoke_us"] = 5
+    pool.put(0, np.array([3], np.int32), ["a"], rows, np.zeros((1, 64), np.float32))
+    pool.find_free()
+    event_time.configure(pool, 3, Config().detection, restored=True)
+    event_time.observe(np.array([0, 10**9]), np.array([0, 10**9]))
+    assert event_time.idle(pool).tolist() == [3]
