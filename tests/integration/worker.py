@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -45,6 +46,7 @@ class Worker:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                env={**os.environ, "PYTHONFAULTHANDLER": "1"},  # SIGABRT: it logs where it stands
             )
         self._guard = subprocess.Popen(
             [*_KILL_WHEN_INPUT_ENDS, str(self._process.pid)],
