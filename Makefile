@@ -42,9 +42,6 @@ fmt: setup  ## format, and fix what can be fixed by itself
 bench: setup  ## measure speed and detection quality
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-torture: setup  ## kill workers and the broker at random, then compare every verdict: MINUTES=10 SEED=1
-	@$(BIN)/python -m tests.torture --minutes $(or $(MINUTES),1) --seed $(or $(SEED),1)
-
 lock: setup  ## pin pyproject.toml's dependencies in requirements/; all to their newest: ARGS=--upgrade
 	$(COMPILE) --output-file requirements/runtime.txt $(ARGS) pyproject.toml
 	$(COMPILE) --output-file requirements/dev.txt --extra dev \
