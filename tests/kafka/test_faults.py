@@ -41,6 +41,8 @@ def said(code, **flags):
         (said(KafkaError._AUTHENTICATION), FatalError),
         (said(KafkaError._ALL_BROKERS_DOWN), RetriableError),
         (said(KafkaError._TRANSPORT), RetriableError),
+        (said(KafkaError.NOT_COORDINATOR), RetriableError),
+        (said(KafkaError.COORDINATOR_LOAD_IN_PROGRESS), RetriableError),
         (said(KafkaError._TIMED_OUT, retriable=True), RetriableError),
         (said(KafkaError._SSL), RetriableError),
         (said(KafkaError.INVALID_TRANSACTION_TIMEOUT, fatal=True), ConfigError),
