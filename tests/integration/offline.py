@@ -41,7 +41,7 @@ def detect(config: Config, records: Sequence[Record]) -> Offline:
         task, own = Task(partition, config), list(its_records)
         unit = config.input.timestamp_unit_for(partition.topic)
         for start in range(0, len(own), _BATCH_RECORDS):
-            batch = _Batch(partition, own[start : start + _BATCH_RECORDS])
+            batch = Batch(partition, own[start : start + _BATCH_RECORDS])
             points = decoder.decode(batch, unit)
             consumed = len(points) + len(points.rejects) + points.tombstones
             handles = task.route(points, partial(decoder.identify, batch))
@@ -55,7 +55,9 @@ def detect(config: Config, records: Sequence[Record]) -> Offline:
     return found
 
 
-class _Batch:
+class Batch:
+    """Records as a batch, as a consumer gives it."""
+
     def __init__(self, partition: Partition, records: Sequence[Record]) -> None:
         self.partition = partition
         self.values = [record.value for record in records]

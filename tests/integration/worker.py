@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -104,16 +105,23 @@ class Worker:
         """Return what it has logged."""
         return self._log.read_text(errors="replace")
 
+    def alive(self) -> bool:
+        """Ask as a kubelet does whether it should live on; so it should where nobody answers."""
+        return self._answer("/healthz") != HTTPStatus.SERVICE_UNAVAILABLE
+
     def _ready(self) -> bool:
         self._check_running()
+        return self._answer("/readyz") == HTTPStatus.OK
+
+    def _answer(self, path: str) -> int | None:
         try:
-            with urllib.request.urlopen(f"http://{self.address}/readyz", timeout=5):
-                return True
+            with urllib.request.urlopen(f"http://{self.address}{path}", timeout=5) as answer:
+                return int(answer.status)
         except urllib.error.HTTPError as error:
             error.close()
-            return False
+            return error.code
         except OSError:  # nobody listens yet
-            return False
+            return None
 
     def _check_running(self) -> None:
         code = self._process.poll()

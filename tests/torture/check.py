@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -145,6 +146,19 @@ def read(bootstrap: str, topic: str, partition: int | None = None) -> Iterator[R
                 headers=tuple(message.headers() or ()),
             )
     consumer.close()
+
+
+def keep(bootstrap: str, topic: str, partition: int, folder: Path) -> None:
+    """Write the committed records of a partition to a file, for whoever looks into a failure.
+
+    A line is a JSON object; keys and values are bytes, read as Latin-1.
+    """
+    with (folder / f"{topic}-{partition}.jsonl").open("w") as lines:
+        for record in read(bootstrap, topic, partition):
+            texts = (part and part.decode("latin-1") for part in (record.key, record.value))
+            row = (record.offset, record.timestamp_ms, *texts)
+            names = ("offset", "timestamp_ms", "key", "value")
+            lines.write(json.dumps(dict(zip(names, row, strict=True))) + "\n")
 
 
 def wait_until_decided(bootstrap: str, topic: str, partitions: int, timeout_s: float) -> bool:

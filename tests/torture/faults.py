@@ -15,7 +15,7 @@ from tests.servers.kafka import KafkaServer
 
 SESSION_TIMEOUT_S = 6
 _GRACE_S = 25  # of a worker, that is told to end while the broker is away
-_LOOK_EVERY_S = 0.2
+_LOOK_EVERY_S = 0.5
 _BETWEEN_S = (3.0, 25.0)
 _AWAY_S = (0.0, 3.0)
 _FROZEN_S = (SESSION_TIMEOUT_S + 1.5, SESSION_TIMEOUT_S + 7.0)
@@ -102,23 +102,28 @@ class Faults:
         while self._supervised.is_set():
             due_s = time.monotonic() + chance.uniform(*_BETWEEN_S)
             while time.monotonic() < due_s and self._supervised.is_set():
-                self._revive(number)
-                self._supervised_wait()
+                self._look_after(number)
+                time.sleep(_LOOK_EVERY_S)
             if self._stop.is_set():
                 continue
             deck = deck or chance.sample(WORKER_FAULTS, len(WORKER_FAULTS))
             self._harm(number, deck.pop(), chance)
 
-    def _supervised_wait(self) -> None:
-        time.sleep(_LOOK_EVERY_S)
-
-    def _revive(self, number: int) -> None:
-        """Start a worker that ended by itself again, as a supervisor would."""
-        code = self._workers[number].ended()
-        if code is not None:
+    def _look_after(self, number: int) -> None:
+        """Do what a supervisor does: start a worker that ended again, kill one that hangs."""
+        worker = self._workers[number]
+        code = worker.ended()
+        if code is None and worker.alive():
+            return
+        if code is None:
+            worker.signal(signal.SIGABRT)
+            worker.exit_code(_GRACE_S)
+            self.surprises.append(f"worker {number} hung and was killed; its log says where")
+            self._say(self.surprises[-1])
+        else:
             self._note(number, f"ended by itself with exit code {code}")
-            time.sleep(1)
-            self._workers[number] = self._start(number)
+        time.sleep(1)
+        self._workers[number] = self._start(number)
 
     def _harm(self, number: int, kind: str, chance: random.Random) -> None:
         worker, at_s = self._workers[number], time.monotonic()

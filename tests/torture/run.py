@@ -19,7 +19,7 @@ from streamdet.warm import warm
 from tests.integration.topics import ends
 from tests.integration.worker import Stream, Worker
 from tests.servers.kafka import KafkaServer, create_topic
-from tests.torture.check import Findings, check, wait_until_decided
+from tests.torture.check import Findings, check, keep, wait_until_decided
 from tests.torture.faults import BROKER_FAULTS, SESSION_TIMEOUT_S, WORKER_FAULTS, Fault, Faults
 from tests.torture.feed import Feed
 from tests.torture.points import ROLLUP, RULES, SERIES_TTL, Points
@@ -113,7 +113,7 @@ class Report:
         found += [self.failure] if self.failure else []
         verdict = "all invariants hold" if self.holds else f"FAILED with seed {plan.seed}"
         if self.logs is not None:
-            verdict += f"; logs and configuration in {self.logs}"
+            verdict += f"; logs, configuration and records in {self.logs}"
         return [*found, verdict]
 
 
@@ -174,6 +174,9 @@ class _Run:
             self._say("checking")
             config = load(stream.folder / "worker-0.yaml")
             report.findings = check(stream.bootstrap, config, plan.partitions, feed.outcomes)
+            for index in sorted({index for _, index in report.findings.places}):
+                for topic in (stream.input, stream.state):
+                    keep(stream.bootstrap, topic, index, stream.folder)
         return report
 
     def _load(self, feed: Feed, progress: Progress, faults: Faults) -> str | None:
