@@ -5,7 +5,7 @@
     ├── RecordError          this record, or point, becomes a dead letter; the stream goes on
     ├── RetriableError       the same call again, within the deadline
     ├── TransactionAborted   discard state, go back to the committed offsets, go on
-    ├── Fenced               another worker has our place: discard everything, exit 1 or rejoin
+    ├── Fenced               another worker has our place: discard everything, exit 1
     ├── StateCorrupt         drop this record of state, restore from what is sound
     └── FatalError           exit 1: nothing in this process can mend it
 
@@ -56,11 +56,16 @@ class TransactionAborted(StreamdetError):
     then the message names the broker's reason (rights, topic, size).
     """
 
+    def __init__(self, message: str, topic: str | None = None) -> None:
+        super().__init__(message)
+        self.topic = topic
+        """The topic that refused a record; None: the reason is another one."""
+
 
 class Fenced(StreamdetError):
-    """Another producer or group member holds our identity.
+    """Another member of the group has our `kafka.instance_id`.
 
-    Operator action: give every worker its own `kafka.instance_id`, or let the other one run.
+    Operator action: give every worker its own, or let the other one run.
     """
 
 

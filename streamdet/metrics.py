@@ -56,6 +56,7 @@ class Tally:
 
     def __init__(self) -> None:
         self.records = 0
+        self.lost = 0
         self.size_bytes = 0
         self.points = 0
         self.outcomes: Multiset[Outcome] = Multiset()
@@ -74,6 +75,7 @@ class Tally:
 
 _BY_TOPIC = (
     ("records", "records_consumed", "Records read."),
+    ("lost", "lost_records", "Records that were gone before they were read."),
     ("size_bytes", "consumed_bytes", "Bytes of record values."),
     (
         "points",
@@ -163,7 +165,7 @@ class Metrics:
         Info("streamdet_build", "Versions.", registry=self.registry).info(
             {"version": __version__, "python": platform.python_version()}
         )
-        for result in ("committed", "aborted", "fenced"):
+        for result in ("committed", "aborted"):
             self.transactions.labels(result)
         for kind in ("assigned", "revoked", "lost"):
             self.rebalances.labels(kind)
@@ -232,6 +234,9 @@ class _StatusCollector(Collector):
         silent = gauge(
             "streamdet_partition_silent", "1 when no record has come for longer than absent_after."
         )
+        held = gauge(
+            "streamdet_partition_held", "1 while its next dead letter cannot be written; it waits."
+        )
         series = gauge("streamdet_series_active", "Series with state.")
         state = gauge("streamdet_state_bytes", "Bytes of state: table, rows and rings.")
         for at in status.partitions:
@@ -246,7 +251,8 @@ class _StatusCollector(Collector):
             pending.add_metric(labels, at.n_pending)
             absent.add_metric(labels, at.n_absent)
             silent.add_metric(labels, at.silent)
-        yield from (lag, lag_seconds, watermark, pending, absent, silent, series, state)
+            held.add_metric(labels, at.held)
+        yield from (lag, lag_seconds, watermark, pending, absent, silent, held, series, state)
 
 
 def scrape(url: str, timeout_s: float = 2.0) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:

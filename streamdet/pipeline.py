@@ -15,13 +15,13 @@ from collections.abc import Sequence
 from functools import partial
 from threading import Event
 
+from streamdet.assignment import Assignment
 from streamdet.clock import Clock
 from streamdet.commit import commit
 from streamdet.config import Config
-from streamdet.errors import Fenced, RetriableError, TransactionAborted
+from streamdet.errors import RetriableError, TransactionAborted
 from streamdet.metrics import Metrics
 from streamdet.ports import OpenReader, RecordConsumer, RecordProducer
-from streamdet.restoration import Restorations
 from streamdet.serde.dead_letter import dead_letters, late_records
 from streamdet.serde.decoder import Decoder
 from streamdet.serde.event import EventEncoder
@@ -65,12 +65,13 @@ class Pipeline:
         self._decoder = decoder
         self._events = events
         self._clock = clock
-        self._tasks: dict[Partition, Task] = {}
         self._dirty = False
         self._aborted = False
-        self._commit_interval_s = config.commit_interval.total_seconds()
-        # Well below the time after which the broker aborts a transaction by itself.
-        self._commit_timeout_s = config.transaction_timeout.total_seconds() / 2
+        # Work and commit together stay well below the time after which the brokers abort a
+        # transaction by themselves.
+        timeout_s = config.transaction_timeout.total_seconds()
+        self._commit_interval_s = min(config.commit_interval.total_seconds(), timeout_s / 4)
+        self._commit_timeout_s = timeout_s / 2
         self._committed_s = clock.monotonic_s()
         self._backoff_s = _BACKOFF_START_S
         self.heartbeat_s = clock.monotonic_s()
@@ -79,7 +80,7 @@ class Pipeline:
         self.status = WorkerStatus(self._problem)
         self.metrics = Metrics(lambda: self.status, clock)
         self._snapshots = Snapshots(config, self.metrics, clock)
-        self._restoring = Restorations(config, consumer, open_reader, decoder, self.metrics, clock)
+        self._assignment = Assignment(config, consumer, open_reader, decoder, self.metrics, clock)
 
     def run(self, stop: Event) -> None:
         """Work until `stop` is set, then commit and leave the group."""
@@ -107,13 +108,11 @@ class Pipeline:
         batches = self._poll()
         if self._aborted:  # in a callback of poll: the batches are from beyond what was rewound
             raise TransactionAborted("partitions were lost with work on them uncommitted")
-        for batch in batches:
-            task = self._tasks.get(batch.partition)
-            if task is not None and task.ready:
-                self._process(task, batch)
+        for task, batch in self._assignment.work(batches):
+            self._process(task, batch)
+            self._commit_if_due()
         self._restore()
-        if self._clock.monotonic_s() - self._committed_s >= self._commit_interval_s:
-            self._commit_if_dirty()
+        self._commit_if_due()
 
     def _poll(self) -> Sequence[RecordBatch]:
         try:
@@ -126,10 +125,9 @@ class Pipeline:
         return batches
 
     def _restore(self) -> None:
-        """Go on with partitions that were assigned; those that are ready are worked on now."""
+        """Go on with partitions that cannot be worked on yet; the others are not kept waiting."""
         try:
-            for task in self._restoring.step():
-                self._tasks[task.partition] = task
+            if self._assignment.step():
                 self._publish_status()
         except RetriableError as error:
             self._show_problem(str(error))
@@ -151,6 +149,7 @@ class Pipeline:
             handles = task.route(points, partial(self._decoder.identify, batch))
         with stage.labels("detect").time():  # align, kernel: columns -> columns, state in place
             judged = task.detect(points, handles)
+        task.note_dead_letters(batch, points)
         with stage.labels("produce").time():  # the few rows that leave
             self._producer.send(
                 self._events.encode(verdict, output.anomalies) for verdict in task.select(judged)
@@ -160,11 +159,16 @@ class Pipeline:
             self._producer.send(late_records(batch, late, output.late))
         task.count(batch, points, judged, consumed)
 
+    def _commit_if_due(self) -> None:
+        if self._clock.monotonic_s() - self._committed_s >= self._commit_interval_s:
+            self._commit_if_dirty()
+            self._assignment.release(self._producer)
+
     def _commit_if_dirty(self) -> None:
         """Make what was done final, count it, and show it."""
         self._committed_s = self._clock.monotonic_s()
         if self._dirty and not self._aborted:
-            tasks = [task for task in self._tasks.values() if task.ready]
+            tasks = self._assignment.committable
             next_offsets = {t.partition: t.next_offset for t in tasks if t.next_offset is not None}
             with self.metrics.commit_seconds.time():
                 state = self._snapshots.take(tasks)
@@ -172,18 +176,13 @@ class Pipeline:
             self._dirty = False
             self._backoff_s = _BACKOFF_START_S
             self.metrics.transactions.labels("committed").inc()
-            for task in tasks:
-                task.evict()
+            self._assignment.committed()
             self.metrics.record({task.partition: task.take_tally() for task in tasks})
         self._publish_status()
 
     def _publish_status(self) -> None:
-        now_s = self._clock.monotonic_s()
-        partitions = tuple(
-            task.status(self._consumer.end_offset(partition), now_s)
-            for partition, task in sorted(self._tasks.items())
-        )
-        self.status = WorkerStatus(self._problem or self._restoring.problem, partitions)
+        partitions = self._assignment.status(self._clock.monotonic_s())
+        self.status = WorkerStatus(self._problem or self._assignment.problem, partitions)
 
     def _show_problem(self, problem: str) -> None:
         if self._problem != problem:
@@ -197,8 +196,7 @@ class Pipeline:
         """Start a task for each new partition, which is restored before it is worked on."""
         self.metrics.rebalances.labels("assigned").inc(len(partitions))
         log.info("assigned: %s", _listed(partitions))
-        self._tasks.update({partition: Task(partition, self._config) for partition in partitions})
-        self._restoring.add(partitions)
+        self._assignment.add(partitions)
         self._problem = None
         self._publish_status()
 
@@ -206,43 +204,45 @@ class Pipeline:
         """Commit while the partitions are still ours, then let go of them."""
         self.metrics.rebalances.labels("revoked").inc(len(partitions))
         log.info("revoked: %s", _listed(partitions))
+        self._assignment.revoke(partitions)
         try:
             self._commit_if_dirty()
         except TransactionAborted as error:
             log.warning("the commit before giving partitions back failed: %s", error)
             self._aborted = True
-        self._drop(partitions)
+        self._assignment.close(partitions)
+        self._publish_status()
 
     def on_lost(self, partitions: Sequence[Partition]) -> None:
         """Let go of partitions that may be another worker's already, and of all work not final."""
         self.metrics.rebalances.labels("lost").inc(len(partitions))
         log.warning("lost: %s", _listed(partitions))
         self._aborted = self._aborted or self._dirty
-        self._drop(partitions)
-
-    def _drop(self, partitions: Sequence[Partition]) -> None:
-        for partition in partitions:
-            self._tasks.pop(partition, None)
-        self._restoring.drop(partitions)
+        self._assignment.lose(partitions)
         self._publish_status()
+
+    def on_gap(self, partition: Partition, expected: int, start: int) -> None:
+        """Go on behind records that are gone; in a topic that was made anew, with new series."""
+        self._assignment.face_gap(partition, expected, start)
+        self._dirty = True
 
     def _discard(self, error: TransactionAborted | RetriableError) -> None:
         """Throw away everything since the last commit: output, offsets, and all state."""
         log.error("transaction aborted, going back to the committed offsets: %s", error)
         self.metrics.transactions.labels("aborted").inc()
         self._aborted, self._dirty = True, False
+        if (
+            isinstance(error, TransactionAborted)
+            and error.topic == self._config.output.dead_letters
+        ):
+            self._assignment.hold()
         self._show_problem(str(error))
         try:
             self._producer.abort()
-            self._consumer.rewind(self._tasks)
-        except Fenced:
-            self.metrics.transactions.labels("fenced").inc()
-            raise
         except RetriableError:
             return  # still aborted: the next turn comes back here
         self._aborted = False
-        self._tasks = {partition: Task(partition, self._config) for partition in self._tasks}
-        self._restoring.add(self._tasks)
+        self._assignment.begin_again()
 
 
 def _listed(partitions: Sequence[Partition]) -> str:

@@ -13,7 +13,10 @@ from streamdet.types import OutgoingRecord, Partition, RecordBatch
 
 
 class RebalanceListener(Protocol):
-    """Told of partitions coming and going, always from within `RecordConsumer.poll` or `close`."""
+    """Told of partitions coming and going, always from within `RecordConsumer.poll` or `close`.
+
+    And of records that are gone before they were read.
+    """
 
     def on_assigned(self, partitions: Sequence[Partition]) -> None:
         """Take over `partitions`; reading starts at their committed offsets."""
@@ -23,6 +26,13 @@ class RebalanceListener(Protocol):
 
     def on_lost(self, partitions: Sequence[Partition]) -> None:
         """Let go of `partitions` without committing; they may be another worker's already."""
+
+    def on_gap(self, partition: Partition, expected: int, start: int) -> None:
+        """Reading goes on at offset `start`: the record at `expected` is not there any more.
+
+        `start` is larger where retention has taken what was before it, and smaller where the topic
+        was deleted and made anew. Told after the records that `poll` returned before.
+        """
 
 
 class RecordConsumer(Protocol):
@@ -143,8 +153,8 @@ class RecordProducer(Protocol):
 
         Raises
         ------
-        TransactionAborted, FatalError
-            A record was refused, or the time ran out; the first when transactional: call `abort`.
+        TransactionAborted
+            A record was refused, or the time ran out: call `abort`.
         """
 
     def commit(
@@ -155,20 +165,31 @@ class RecordProducer(Protocol):
         Raises
         ------
         TransactionAborted
-            It cannot be committed: call `abort`, rewind, go on.
-        Fenced
-            This producer was replaced.
+            It cannot be committed, or nobody knows whether it was: call `abort`, which finds out,
+            rewind, go on.
         FatalError
-            The producer cannot be used any more.
+            A right is missing.
         """
 
     def abort(self) -> None:
         """Give up the open transaction and what was sent in it. Without one, no effect.
 
+        On return it is decided whether the last commit counts, also where its answer was lost or
+        the brokers have fenced this producer: another one of its transactional id takes its place.
+        Where there are no transactions, what was not delivered yet is dropped.
+
         Raises
         ------
         RetriableError
             No broker answers: call it again.
+        FatalError
+            A right is missing.
+        """
+
+    def reaches(self, topic: str) -> bool:
+        """Return whether the brokers answer, and know `topic` as one that we may write to.
+
+        False is certain; whether a record is taken, only sending it tells.
         """
 
     def close(self) -> None:

@@ -7,14 +7,12 @@ way of a record with its output thrown away: it was published before.
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator
 from functools import partial
 
-from streamdet.clock import Clock
-from streamdet.config import Config
-from streamdet.errors import FatalError, RetriableError
-from streamdet.metrics import Metrics, Tally
-from streamdet.ports import OpenReader, RecordConsumer
+from streamdet.errors import FatalError
+from streamdet.metrics import Tally
+from streamdet.ports import OpenReader
 from streamdet.serde.decoder import Decoder
 from streamdet.snapshot import Restored, load
 from streamdet.task import Task
@@ -127,93 +125,3 @@ class Restoration:
             )
         log.error("%s, and goes on (state.on_gap)", lost)
         self.found.problems.append(lost)
-
-
-class Restorations:
-    """The partitions of a worker that were assigned and are not worked on yet.
-
-    The consumer keeps them paused. First it is asked for their committed offsets; a partition that
-    has none, or no state topic to restore from, is done then.
-    """
-
-    def __init__(
-        self,
-        config: Config,
-        consumer: RecordConsumer,
-        open_reader: OpenReader,
-        decoder: Decoder,
-        metrics: Metrics,
-        clock: Clock,
-    ) -> None:
-        self._config = config
-        self._consumer = consumer
-        self._open_reader = open_reader
-        self._decoder = decoder
-        self._metrics = metrics
-        self._clock = clock
-        self._waiting: set[Partition] = set()
-        self._under_way: dict[Partition, tuple[Restoration, float]] = {}
-
-    @property
-    def problem(self) -> str | None:
-        """Why the worker is not ready because of them; None: there are none."""
-        left = sorted([*self._waiting, *self._under_way])
-        return f"restores the state of {', '.join(map(str, left))}" if left else None
-
-    def add(self, partitions: Iterable[Partition]) -> None:
-        """Begin with partitions that were assigned or rewound. Asks nobody."""
-        partitions = list(partitions)
-        self.drop(partitions)
-        self._consumer.pause(partitions)
-        self._waiting.update(partitions)
-
-    def drop(self, partitions: Iterable[Partition]) -> None:
-        """Give partitions up that are no longer ours."""
-        for partition in partitions:
-            self._waiting.discard(partition)
-            if partition in self._under_way:
-                self._under_way.pop(partition)[0].close()
-
-    def step(self) -> Iterator[Task]:
-        """Do some of the work; yield the task of each partition that is begun, or ready, now.
-
-        Raises
-        ------
-        RetriableError
-            The brokers are away; call it again.
-        """
-        if self._waiting:
-            yield from self._begin()
-        for partition, (restoration, began_s) in list(self._under_way.items()):
-            try:
-                if not restoration.step():
-                    continue
-                # What the consumer may have taken in before it was paused was given to nobody.
-                self._consumer.rewind([partition])
-            except RetriableError:
-                self.add([partition])
-                raise
-            del self._under_way[partition]
-            self._metrics.state_problems.inc(len(restoration.found.problems))
-            self._metrics.restore_seconds.observe(self._clock.monotonic_s() - began_s)
-            yield self._resumed(restoration.task)
-
-    def _begin(self) -> Iterator[Task]:
-        committed = self._consumer.committed(sorted(self._waiting))
-        for partition in sorted(self._waiting):
-            offset = committed.get(partition)
-            task = Task(partition, self._config, offset)
-            if offset is None or self._config.state.topic is None:
-                self._consumer.rewind([partition])
-                self._waiting.discard(partition)
-                yield self._resumed(task)
-                continue
-            self._waiting.discard(partition)
-            restoration = Restoration(task, offset, self._open_reader, self._decoder)
-            self._under_way[partition] = restoration, self._clock.monotonic_s()
-            yield task
-
-    def _resumed(self, task: Task) -> Task:
-        task.ready = True
-        self._consumer.resume([task.partition])
-        return task

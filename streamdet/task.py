@@ -20,6 +20,7 @@ from streamdet.event_time import EventTime, Past
 from streamdet.kernels import release as counted
 from streamdet.kernels.align import Arrivals
 from streamdet.kernels.release import Columns
+from streamdet.lifecycle import State, step
 from streamdet.metrics import Tally, severity_class
 from streamdet.roster import Roster
 from streamdet.selection import Selection
@@ -69,8 +70,9 @@ class Task:
         self.partition = partition
         self.next_offset = next_offset
         self.tally = Tally()
-        self.ready = False
-        """Whether it is worked on; False while the partition is being restored."""
+        self.state = State.ASSIGNED
+        self.dead_letter_from: int | None = None
+        """Offset of the first record since the last commit of which a dead letter was sent."""
         self.changed = False
         """Whether the state topic lacks anything that a batch brought."""
         self.store = Store(config.limits.max_series)
@@ -87,6 +89,10 @@ class Task:
         self.config = config
         self._ttl_us = config.limits.series_ttl_us
         self._swept_us = 0
+
+    def enter(self, state: State) -> None:
+        """Go on to a state that may follow the present one; raises IllegalStep where it may not."""
+        self.state = step(self.partition, self.state, state)
 
     def route(self, points: Points, identify: Callable[[int], SeriesId]) -> NDArray[np.int64]:
         """Return the handle of each point's series, taking in new ones; see `Roster.route`."""
@@ -266,6 +272,12 @@ class Task:
     def select(self, judged: Judged) -> Iterator[Verdict]:
         """Yield the verdicts that are to be published; see `Selection.select`."""
         return self.selection.select(judged)
+
+    def note_dead_letters(self, batch: RecordBatch, points: Points) -> None:
+        """Remember the first record of a batch that a dead letter is about to be sent of."""
+        if points.rejects and self.dead_letter_from is None:
+            first = min(reject.record for reject in points.rejects)
+            self.dead_letter_from = int(batch.offsets[first])
 
     def count(self, batch: RecordBatch, points: Points, judged: Judged, consumed: int) -> None:
         """Add a finished batch to the tally and advance to the offset after it.

@@ -10,12 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from threading import Event
 from typing import Generic, Protocol, Self, TypeVar
 
+from streamdet.batch import BatchPart
 from streamdet.clock import Clock
 from streamdet.commit import commit
 from streamdet.config import Config
 from streamdet.errors import ConfigError, RetriableError, TransactionAborted
 from streamdet.ports import RecordConsumer, RecordProducer
-from streamdet.types import OutgoingRecord, Partition, Record, RecordBatch
+from streamdet.types import OutgoingRecord, Partition, RecordBatch
 
 log = logging.getLogger(__name__)
 
@@ -149,7 +150,7 @@ class Transfer(Generic[Counted]):
         if end is None or batch.offsets[-1] < end:
             return batch
         n_records = int(batch.offsets.searchsorted(end))
-        return _Beginning(batch, n_records) if n_records else None
+        return BatchPart(batch, 0, n_records) if n_records else None
 
     def _poll(self) -> Sequence[RecordBatch]:
         try:
@@ -226,24 +227,16 @@ class Transfer(Generic[Counted]):
         self._aborted = self._aborted or self._dirty
         self._drop(partitions)
 
+    def on_gap(self, partition: Partition, expected: int, start: int) -> None:
+        """Say that records are gone."""
+        log.error(
+            "%s: the record at offset %d is gone, copying goes on at %d",
+            partition, expected, start,
+        )  # fmt: skip
+
     def _drop(self, partitions: Sequence[Partition]) -> None:
         for partition in partitions:
             self._next.pop(partition, None)
-
-
-class _Beginning:
-    """The first records of a batch; a `streamdet.types.RecordBatch`."""
-
-    def __init__(self, batch: RecordBatch, n_records: int) -> None:
-        self.partition = batch.partition
-        self.values = batch.values[:n_records]
-        self.offsets = batch.offsets[:n_records]
-        self.timestamps_ms = batch.timestamps_ms[:n_records]
-        self._batch = batch
-
-    def record(self, index: int) -> Record:
-        """Return record `index` whole."""
-        return self._batch.record(index)
 
 
 def check_units(config: Config, source: str, target: str) -> None:

@@ -367,6 +367,8 @@ class PartitionStatus:
     """Points held back until their time has come."""
     n_absent: int = 0
     """Series that count as absent."""
+    held: bool = False
+    """It waits for the dead-letter topic to take a record again."""
     silent: bool = False
     """No record has come, by the worker's clock, for longer than the shortest `absent_after`."""
 

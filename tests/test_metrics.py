@@ -110,7 +110,7 @@ def test_what_did_not_occur_is_zero_from_the_first_commit_on():
         assert value(metrics, "streamdet_decode_errors_total", **labels) == 0
     for name in EVENT_TIME_COUNTERS:
         assert value(metrics, f"streamdet_{name}_total", topic="metrics") == 0
-    for result in ("committed", "aborted", "fenced"):
+    for result in ("committed", "aborted"):
         assert value(metrics, "streamdet_transactions_total", result=result) == 0
     for kind in ("assigned", "revoked", "lost"):
         assert value(metrics, "streamdet_rebalances_total", kind=kind) == 0

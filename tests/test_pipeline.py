@@ -6,7 +6,9 @@ import json
 
 import pytest
 
-from streamdet.errors import FatalError, Fenced, RetriableError, TransactionAborted
+from streamdet import assignment
+from streamdet.errors import FatalError, RetriableError, TransactionAborted
+from streamdet.testing import MemoryProducer
 from streamdet.types import Partition
 from tests.serde.bad_input import CASES
 from tests.service import (
@@ -238,12 +240,15 @@ def test_going_back_is_tried_until_the_brokers_answer():
     on = broker()
     produce(on, points(with_spikes(100, at=[60])))
     on.fail_at("producer.commit", TransactionAborted("made up"))
+    on.fail_at("producer.abort", RetriableError("no broker answers"))
     on.fail_at("consumer.rewind", RetriableError("no broker answers"), skip=1)  # a start has one
     worker = Worker(on)
     for _ in range(2):
         with pytest.raises(TransactionAborted) as aborted:
             worker.turn()
         worker.pipeline._discard(aborted.value)
+    worker.turn()
+    assert worker.pipeline.status.not_ready == "no broker answers"
     worker.drain()
     assert len(anomalies(on)) == 1
     assert worker.outcomes() == {"ok": 100}
@@ -264,7 +269,7 @@ def test_a_revoked_partition_is_committed_before_it_moves():
     first.turn()
     second.turn()
     assert len(anomalies(on)) == 2
-    assert {len(w.pipeline._tasks) for w in (first, second)} == {1}
+    assert {len(w.pipeline._assignment.tasks) for w in (first, second)} == {1}
 
 
 def test_a_lost_partition_takes_its_uncommitted_output_with_it():
@@ -319,14 +324,110 @@ def test_after_a_restart_the_lag_is_known_before_a_record_is_read():
     assert (partition.next_offset, partition.end_offset) == (30, 30)
 
 
-def test_a_worker_that_is_fenced_ends():
+def test_a_worker_that_was_fenced_does_its_work_again_with_another_producer():
     on = broker()
-    produce(on, points(noise(30)))
+    produce(on, points(with_spikes(100, at=[60])))
     worker = Worker(on, name="same")
     worker.turn(commit=False)
-    Worker(on, name="same")
-    with pytest.raises(Fenced):
+    MemoryProducer(on, "same")
+    with pytest.raises(TransactionAborted) as fenced:
         worker.turn()
+    worker.pipeline._discard(fenced.value)
+    worker.drain()
+    assert len(anomalies(on)) == 1
+    assert worker.outcomes() == {"ok": 100}
+
+
+@pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
+def test_where_dead_letters_are_refused_only_their_partitions_wait(delivery):
+    on = broker(partitions=3)
+    del on._logs[DEAD_LETTERS]
+    values = with_spikes(60, at=[30])
+    for partition in (0, 1, 2):
+        records = points(values, host=str(partition))
+        records[40 + partition : 40 + partition] = [b"broken"] if partition < 2 else []
+        produce(on, records, partition)
+    worker = Worker(on, config(delivery=delivery, limits={"batch_records": 7}))
+    persevere(worker, turns=80)
+    waiting = {P0: 40, Partition(INPUT, 1): 41, Partition(INPUT, 2): 60}
+    assert on.committed(GROUP) == waiting
+    assert worker.pipeline.status.not_ready == (
+        "dead-letters takes no dead letter: metrics[0] before offset 40, metrics[1] before "
+        "offset 41 wait for it"
+    )
+    assert worker.metric("partition_held", topic=INPUT, partition="0") == 1
+    assert worker.metric("partition_held", topic=INPUT, partition="2") == 0
+    aborts = worker.metric("transactions_total", result="aborted")
+    worker.turn(20)  # long enough to look again whether the topic is there
+    assert worker.metric("transactions_total", result="aborted") == aborts
+
+    on.create_topic(DEAD_LETTERS)
+    persevere(worker, turns=40)
+    assert on.committed(GROUP) == {P0: 61, Partition(INPUT, 1): 61, Partition(INPUT, 2): 60}
+    assert worker.pipeline.status.not_ready is None
+    assert [record.value for record in on.read(DEAD_LETTERS)] == [b"broken"] * 2
+    assert len({event["id"] for event in anomalies(on)}) == 3
+    assert worker.outcomes() == {"ok": 180, "dead_lettered": 2}
+
+
+def test_records_that_retention_took_before_they_were_read_are_counted(caplog):
+    on = broker()
+    produce(on, points(with_spikes(100, at=[60])))
+    worker = Worker(on, config(limits={"batch_records": 10}))
+    worker.turn(2)
+    on.delete_before(P0, 45)
+    worker.drain()
+    assert worker.metric("lost_records_total", topic=INPUT) == 25
+    assert "records from offset 20 to 44 were gone" in caplog.text
+    assert worker.outcomes() == {"ok": 75}
+    assert [event["source"]["offset"] for event in anomalies(on)] == [60]
+
+
+def test_of_a_topic_that_was_made_anew_all_points_count_and_series_begin_cold(caplog):
+    on = broker()
+    produce(on, points(noise(100)))
+    worker = Worker(on, config(publish="all"))
+    worker.drain()
+    on.make_anew(INPUT)
+    worker.turn(2)
+    produce(on, points(with_spikes(60, at=[30])))
+    worker.drain()
+    assert "the topic was made anew" in caplog.text
+    assert worker.metric("state_problems_total") == 1
+    assert worker.outcomes() == {"ok": 160}
+    assert on.committed(GROUP) == {P0: 60}
+    found = events(on)[100:]
+    assert [event["status"] for event in found] == ["warming"] * 12 + ["ok"] * 48
+    on.expel(worker.consumer)
+    heir = Worker(on, config(publish="all"))
+    produce(on, [point(60, 1e6)])
+    heir.drain()
+    assert events(on)[-1]["isAnomaly"]  # restored from what was written since
+
+
+def persevere(worker, turns):
+    """Turn as `run` does."""
+    for _ in range(turns):
+        try:
+            worker.turn()
+        except TransactionAborted as error:
+            worker.pipeline._discard(error)
+
+
+def test_a_batch_that_takes_long_is_committed_in_parts(monkeypatch):
+    monkeypatch.setattr(assignment, "_PART_BYTES", 1000)
+    on = broker()
+    produce(on, points(with_spikes(200, at=[60])))
+    worker = Worker(on)
+    worker.turn(commit=False)
+    worker.turn()
+    committed = worker.metric("transactions_total", result="committed")
+    assert committed == 1  # the clock stood still
+    monkeypatch.setattr(worker.clock, "monotonic_s", iter(range(0, 10**6, 100)).__next__)
+    produce(on, points(noise(100), host="b"))
+    worker.pipeline.step()
+    assert worker.metric("transactions_total", result="committed") > committed + 5
+    assert on.committed(GROUP) == {P0: 300}
 
 
 def test_a_worker_stops_when_told_and_leaves_nothing_uncommitted():

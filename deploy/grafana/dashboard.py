@@ -31,7 +31,7 @@ COLORS = {
         "off_grid": "orange",
     },
     "{{severity}}": {"low": "yellow", "medium": "orange", "high": "red"},
-    "{{result}}": {"committed": "green", "aborted": "orange", "fenced": "red"},
+    "{{result}}": {"committed": "green", "aborted": "orange"},
 }
 
 Json = dict[str, Any]

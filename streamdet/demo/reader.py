@@ -70,3 +70,6 @@ class Reader:
 
     def on_lost(self, partitions: Sequence[Partition]) -> None:
         """Nothing is kept for a partition."""
+
+    def on_gap(self, partition: Partition, expected: int, start: int) -> None:
+        """What is gone is not shown."""

@@ -21,20 +21,18 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from streamdet.errors import RetriableError
+from streamdet.errors import RetriableError, StreamdetError
 from streamdet.kafka.batch import KafkaBatch, by_partition
 from streamdet.kafka.faults import RAISED, ClientTrouble, Names, fault_of, kafka_error_of
-from streamdet.kafka.options import Options, connect, consumer_options
+from streamdet.kafka.offsets import ANSWER_TIMEOUT_S, GroupOffsets, place
+from streamdet.kafka.options import Options, begins_at, connect, consumer_options
 from streamdet.ports import RebalanceListener
 from streamdet.types import Partition
 
 LOG = logging.getLogger(__name__)
 
-# how long a question to the brokers (committed offsets, a partition's ends) may take
-_ANSWER_TIMEOUT_S = 30.0
 # brokers learn of a new topic one after the other: ask again before calling it missing
-_TOPIC_LOOKS = 4
-_TOPIC_LOOK_PAUSE_S = 0.5
+_TOPIC_LOOKS, _TOPIC_LOOK_PAUSE_S = 4, 0.5
 
 
 class KafkaConsumer:
@@ -58,15 +56,17 @@ class KafkaConsumer:
 
     def __init__(self, options: Options, group: str, *, tells_ends: bool = False) -> None:
         conf = {**consumer_options(options, group), "enable.partition.eof": tells_ends}
-        self._reset_to_end = conf["auto.offset.reset"] in ("latest", "end", "largest")
         self._names = Names(group=group)
         self._trouble = ClientTrouble(self._names)
         self._consumer = connect(Consumer, conf, self._trouble)
+        self._offsets = GroupOffsets(self._consumer, self._names, begins_at(options))
         self._listener: RebalanceListener | None = None
         self._listener_error: Exception | None = None
         self._probe_topic: str | None = None
         self._assigned: set[Partition] = set()
         self._taken: set[Partition] = set()  # revoked or lost during this poll
+        self._adrift: set[Partition] = set()  # what they were to read next is not there
+        self._paused: set[Partition] = set()
         self._began: dict[Partition, int] = {}  # the first offset read since the assignment
         self._read_from: set[Partition] = set()  # since the assignment or the last rewind
         self._pending: list[KafkaBatch] = []
@@ -121,7 +121,7 @@ class KafkaConsumer:
         deadline = time.monotonic() + timeout_s
         while True:
             try:
-                self._commit_once(next_offsets)
+                self._offsets.commit(next_offsets)
             except RetriableError:
                 if time.monotonic() >= deadline:
                     raise
@@ -139,12 +139,17 @@ class KafkaConsumer:
         offsets: dict[Partition, int] = {}
         if not wanted:
             return offsets
-        for answer in self._committed(wanted):
-            partition = Partition(answer.topic, answer.partition)
-            start = answer.offset if answer.offset >= 0 else self._start_of(partition)
+        committed = self._offsets.committed(wanted)
+        for partition in wanted:
+            start = committed.get(partition, self._began.get(partition))
+            if start is None:
+                start = self._offsets.start_of(partition)
             # a partition that nothing was read of stands there already, and may not be
             # started yet, when librdkafka refuses to seek
-            if partition in self._read_from:
+            if partition in self._adrift:
+                self._adrift.discard(partition)
+                self._read_at(partition, start)
+            elif partition in self._read_from:
                 self._seek(partition, start)
             offsets[partition] = start
         self._pending = [batch for batch in self._pending if batch.partition not in offsets]
@@ -158,29 +163,26 @@ class KafkaConsumer:
         RetriableError
             The brokers are away.
         """
-        return {
-            Partition(answer.topic, answer.partition): answer.offset
-            for answer in self._committed(list(partitions))
-            if answer.offset >= 0
-        }
+        return self._offsets.committed(partitions)
 
     def pause(self, partitions: Iterable[Partition]) -> None:
         """Return no records of `partitions` until `resume`. Those not assigned are left out."""
-        self._consumer.pause([_place(p) for p in partitions if p in self._assigned])
+        its = [partition for partition in partitions if partition in self._assigned]
+        self._paused.update(its)
+        self._consumer.pause([place(partition) for partition in its])
 
     def resume(self, partitions: Iterable[Partition]) -> None:
         """Return records of `partitions` again. Those not assigned are left out."""
-        self._consumer.resume([_place(p) for p in partitions if p in self._assigned])
+        its = [partition for partition in partitions if partition in self._assigned]
+        self._paused.difference_update(its)
+        self._consumer.resume([place(partition) for partition in its])
 
     def end_offset(self, partition: Partition) -> int | None:
-        """Return the end of `partition` as of the last answer to a fetch; None while unknown.
-
-        In a topic written by transactions the last offset may be a marker, which no reader gets.
-        """
+        """Return the end of `partition` as of the last answer to a fetch; None while unknown."""
         if partition not in self._assigned:
             return None
         try:
-            _, end = self._consumer.get_watermark_offsets(_place(partition), cached=True)
+            _, end = self._consumer.get_watermark_offsets(place(partition), cached=True)
         except KafkaException:
             return None
         return end if end >= 0 else None
@@ -220,6 +222,8 @@ class KafkaConsumer:
         if self._taken:
             self.rewind(self._taken)  # those of them that came back
             self._taken.clear()
+        for partition in sorted(self._adrift - {batch.partition for batch in self._pending}):
+            self._find_again(partition)
         if messages:
             self._trouble.clear()
         elif self._trouble:
@@ -253,10 +257,15 @@ class KafkaConsumer:
         """Raise what an error in place of a record means, unless reading simply goes on."""
         error = message.error()
         assert error is not None
+        partition = Partition(message.topic() or "", message.partition() or 0)
+        ours = partition in self._assigned and partition not in self._taken
         if error.code() == KafkaError._PARTITION_EOF:
-            partition = Partition(message.topic() or "", message.partition() or 0)
-            if partition in self._assigned and partition not in self._taken:
+            if ours:
                 self._ended[partition] = message.offset() or 0
+            return
+        if error.code() == KafkaError._AUTO_OFFSET_RESET and self._offsets.begins_at is not None:
+            if ours:
+                self._adrift.add(partition)
             return
         if error.code() == KafkaError._MAX_POLL_EXCEEDED:
             LOG.warning("out of the group: no poll within max.poll.interval.ms; joining again")
@@ -275,7 +284,7 @@ class KafkaConsumer:
             if look:
                 time.sleep(_TOPIC_LOOK_PAUSE_S)
             try:
-                found = self._consumer.list_topics(topic, timeout=_ANSWER_TIMEOUT_S)
+                found = self._consumer.list_topics(topic, timeout=ANSWER_TIMEOUT_S)
             except KafkaException:
                 continue
             if found.topics[topic].error is None:
@@ -291,13 +300,18 @@ class KafkaConsumer:
         self._trouble.clear()
 
     def _on_assign(self, consumer: Consumer, places: list[TopicPartition]) -> None:
-        partitions = [Partition(place.topic, place.partition) for place in places]
+        partitions = [Partition(each.topic, each.partition) for each in places]
+        try:
+            places = self._offsets.beginnings(partitions)
+        except StreamdetError as error:  # librdkafka asks again by itself
+            LOG.warning("%s", error)
         consumer.incremental_assign(places)
         self._assigned.update(partitions)
+        self._paused.difference_update(partitions)
+        self._adrift.difference_update(partitions)
         for partition in partitions:
             self._began.pop(partition, None)
-            self._read_from.discard(partition)
-            self._forget_position(partition)
+            self._forget_place(partition)
         assert self._listener is not None
         self._tell(self._listener.on_assigned, partitions)
 
@@ -315,9 +329,10 @@ class KafkaConsumer:
         places: list[TopicPartition],
         tell: Callable[[Sequence[Partition]], None],
     ) -> None:
-        partitions = [Partition(place.topic, place.partition) for place in places]
+        partitions = [Partition(each.topic, each.partition) for each in places]
         self._tell(tell, [partition for partition in partitions if partition in self._assigned])
         self._assigned.difference_update(partitions)
+        self._adrift.difference_update(partitions)
         self._taken.update(partitions)
         self._pending = [batch for batch in self._pending if batch.partition in self._assigned]
         consumer.incremental_unassign(places)
@@ -340,45 +355,35 @@ class KafkaConsumer:
 
     # What follows asks the brokers.
 
-    def _commit_once(self, next_offsets: Mapping[Partition, int]) -> None:
-        doing = "committing offsets"
-        places = [_place(partition, offset) for partition, offset in next_offsets.items()]
-        try:
-            answers = self._consumer.commit(offsets=places, asynchronous=False)
-        except RAISED as error:
-            raise fault_of(error, doing, self._names) from error
-        for answer in answers:
-            if answer.error:
-                raise fault_of(answer.error, doing, self._names._replace(topic=answer.topic))
+    def _find_again(self, partition: Partition) -> None:
+        """Go on where there are records; what was to be read next is gone, or was never read."""
+        committed = self._offsets.committed([partition]).get(partition, OFFSET_INVALID)
+        expected = self._position.get(partition, committed)
+        start = self._offsets.start_of(partition)
+        self._adrift.discard(partition)
+        self._read_at(partition, start)
+        if expected >= 0:
+            assert self._listener is not None
+            self._listener.on_gap(partition, expected, start)
 
-    def _committed(self, partitions: list[Partition]) -> list[TopicPartition]:
-        doing = "asking for committed offsets"
-        places = [_place(partition) for partition in partitions]
-        try:
-            answers = self._consumer.committed(places, timeout=_ANSWER_TIMEOUT_S)
-        except RAISED as error:
-            raise fault_of(error, doing, self._names) from error
-        for answer in answers:
-            if answer.error:
-                raise fault_of(answer.error, doing, self._names._replace(topic=answer.topic))
-        return answers
+    def _read_at(self, partition: Partition, offset: int) -> None:
+        """Read a partition from `offset` on, whatever state its reader is in.
 
-    def _start_of(self, partition: Partition) -> int:
-        if partition in self._began:
-            return self._began[partition]
-        try:
-            first, end = self._consumer.get_watermark_offsets(
-                _place(partition), timeout=_ANSWER_TIMEOUT_S
-            )
-        except RAISED as error:
-            raise fault_of(error, f"asking for the ends of {partition}", self._names) from error
-        return end if self._reset_to_end else first
+        Rarely, for while partitions are being revoked it may look to librdkafka as if those were
+        given back. Hence newly assigned ones get their place within the assignment.
+        """
+        self._consumer.incremental_unassign([place(partition)])
+        self._consumer.incremental_assign([place(partition, offset)])
+        if partition in self._paused:
+            self._consumer.pause([place(partition)])
+        self._began.pop(partition, None)
+        self._forget_place(partition)
 
     def _seek(self, partition: Partition, offset: int) -> None:
-        deadline = time.monotonic() + _ANSWER_TIMEOUT_S
+        deadline = time.monotonic() + ANSWER_TIMEOUT_S
         while True:
             try:
-                self._consumer.seek(_place(partition, offset))
+                self._consumer.seek(place(partition, offset))
             except RAISED as error:
                 # just assigned: its reader is still starting
                 starting = kafka_error_of(error).code() == KafkaError._STATE
@@ -386,14 +391,10 @@ class KafkaConsumer:
                     raise fault_of(error, f"rewinding {partition}", self._names) from error
                 time.sleep(0.005)
             else:
-                self._read_from.discard(partition)
-                self._forget_position(partition)
+                self._forget_place(partition)
                 return
 
-    def _forget_position(self, partition: Partition) -> None:
+    def _forget_place(self, partition: Partition) -> None:
+        self._read_from.discard(partition)
         self._position.pop(partition, None)
         self._ended.pop(partition, None)
-
-
-def _place(partition: Partition, offset: int = OFFSET_INVALID) -> TopicPartition:
-    return TopicPartition(partition.topic, partition.index, offset)

@@ -1,9 +1,10 @@
 """One table from librdkafka's errors to ours, and the memory of what it says outside of calls.
 
-What decides, in this order: another instance has our identity (`Fenced`) or the operator's settings
-are wrong (`ConfigError`), by the table; librdkafka wants the transaction aborted
-(`TransactionAborted`); it says fatal (`FatalError`); the table; it says retriable
-(`RetriableError`); anything else nobody can mend here (`FatalError`).
+What decides, in this order: by the table, another member has our identity (`Fenced`), the
+operator's settings are wrong (`ConfigError`), or the work is lost and another producer can go on
+(`TransactionAborted`); librdkafka wants the transaction aborted (`TransactionAborted`); it says
+fatal (`FatalError`); the table; it says retriable (`RetriableError`); anything else nobody can mend
+here (`FatalError`).
 """
 
 from __future__ import annotations
@@ -31,10 +32,14 @@ class _Fault(NamedTuple):
 
 
 _FENCED = _Fault(
-    Fenced,
-    "another instance took over, or this one stood still for longer than transaction_timeout; "
-    "give every worker its own transactional id and instance id",
+    Fenced, "another member has our instance id; give every worker a kafka.instance_id of its own"
 )
+_REPLACED = _Fault(
+    TransactionAborted,
+    "the transaction was open for longer than transaction_timeout, or another instance with "
+    "transactional id {transactional_id} took over",
+)
+_MISCOUNTED = _Fault(TransactionAborted, "the brokers and this producer disagree on what was sent")
 _MOVED = _Fault(TransactionAborted, "the group has given our partitions to another member")
 _AWAY = _Fault(RetriableError, "no answer from the brokers")
 _NO_TOPIC = _Fault(FatalError, "{topic} does not exist; make it with: streamdet topics create")
@@ -45,9 +50,13 @@ _TOO_LARGE = _Fault(
 _OPTION = _Fault(ConfigError, "correct the kafka options")
 
 _FAULTS: dict[int, _Fault] = {
-    KafkaError._FENCED: _FENCED,
-    KafkaError.PRODUCER_FENCED: _FENCED,
-    KafkaError.INVALID_PRODUCER_EPOCH: _FENCED,
+    KafkaError._FENCED: _REPLACED,
+    KafkaError.PRODUCER_FENCED: _REPLACED,
+    KafkaError.INVALID_PRODUCER_EPOCH: _REPLACED,
+    KafkaError.INVALID_TXN_STATE: _REPLACED,
+    KafkaError.INVALID_PRODUCER_ID_MAPPING: _REPLACED,
+    KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER: _MISCOUNTED,
+    KafkaError.UNKNOWN_PRODUCER_ID: _MISCOUNTED,
     KafkaError.FENCED_INSTANCE_ID: _FENCED,
     KafkaError.UNRELEASED_INSTANCE_ID: _FENCED,
     KafkaError.ILLEGAL_GENERATION: _MOVED,
@@ -152,7 +161,7 @@ def fault_of(
     if not isinstance(error, KafkaError):
         error = kafka_error_of(error)
     fault = _fatal_reason(error) if error.code() == KafkaError._FATAL else _FAULTS.get(error.code())
-    if fault is None or not issubclass(fault.raised, Fenced | ConfigError):
+    if fault is None or not issubclass(fault.raised, Fenced | ConfigError | TransactionAborted):
         fault = _by_flags(error, fault)
     advice = fault.advice.format(
         topic=f"topic {names.topic!r}" if names.topic else "the topic",

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from confluent_kafka import KafkaException
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaException
 
 from streamdet.errors import ConfigError
 from streamdet.kafka.faults import ClientTrouble
@@ -16,7 +16,6 @@ Options = Mapping[str, str | int | bool]
 _REPEAT_AFTER_S = 30.0
 
 _CONSUMER_DEFAULTS: Options = {
-    "auto.offset.reset": "earliest",
     # at the default of 1000 a fast reader stands still for a second whenever the queue was full
     "fetch.queue.backoff.ms": 2,
 }
@@ -25,8 +24,11 @@ _CONSUMER_OWNED: Options = {
     "enable.auto.offset.store": False,
     "enable.partition.eof": False,
     "isolation.level": "read_committed",
+    "auto.offset.reset": "error",
     "partition.assignment.strategy": "cooperative-sticky",
 }
+_FIRST = ("earliest", "beginning", "smallest")
+_LAST = ("latest", "end", "largest")
 # options of the classic group protocol, an error beside group.protocol=consumer
 _CLASSIC_ONLY = (
     "partition.assignment.strategy",
@@ -71,6 +73,15 @@ class OncePerWhile(logging.Filter):
 # librdkafka's own lines: connections lost and regained, configuration warnings
 LOGGER = logging.getLogger("streamdet.kafka.client")
 LOGGER.addFilter(OncePerWhile())
+
+
+def begins_at(options: Options) -> int | None:
+    """Return where a group without offsets begins to read, `auto.offset.reset`; None: nowhere.
+
+    librdkafka itself is told `error`: what it does by itself it does silently.
+    """
+    asked = str(options.get("auto.offset.reset", "earliest"))
+    return OFFSET_BEGINNING if asked in _FIRST else OFFSET_END if asked in _LAST else None
 
 
 def consumer_options(options: Options, group: str) -> dict[str, str | int | bool]:

@@ -2,23 +2,23 @@
 
 librdkafka tells of a refused record in a callback and of a lost transaction in the next call;
 both come out of `flush` and `commit` as one error that names the record's topic and the reason.
+
+A transactional producer can be beyond use: the brokers have aborted its transaction and fenced it
+after `transaction.timeout.ms`, it has lost count of its records, or nobody knows whether its last
+commit counts. Then `abort` puts another one of the same transactional id in its place, which
+settles what the old one left behind.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 
 from confluent_kafka import KafkaError, Message, Producer, TopicPartition
 
-from streamdet.errors import (
-    FatalError,
-    Fenced,
-    RetriableError,
-    StreamdetError,
-    TransactionAborted,
-)
+from streamdet.errors import FatalError, RetriableError, StreamdetError, TransactionAborted
 from streamdet.kafka.faults import RAISED, ClientTrouble, Names, fault_of, kafka_error_of
 from streamdet.kafka.options import Options, connect, producer_options
 from streamdet.types import OutgoingRecord, Partition
@@ -27,8 +27,13 @@ LOG = logging.getLogger(__name__)
 
 # one call's share of a deadline: between two, callbacks run and tell the true reason
 _CALL_TIMEOUT_S = 5.0
+# how much later than it was told to a call may return before it is given up
+_CALL_LATE_S = 15.0
+_LOOK_TIMEOUT_S = 5.0
 # what an abort drops from the queue is reported as failed
 _PURGED = (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT)
+# never freed: that would wait for a call that does not return
+_ABANDONED: list[Producer] = []
 
 
 class KafkaProducer:
@@ -68,16 +73,13 @@ class KafkaProducer:
         self._trouble = ClientTrouble(self._names)
         self._refused = 0
         self._first_refusal: tuple[KafkaError, str] | None = None
-        self._abort_because: str | None = None
+        self._abort_because: TransactionAborted | None = None
         self._ended_by: StreamdetError | None = None
         self._open = False
         self._closed = False
-        self._producer = connect(
-            Producer,
-            producer_options(options, transactional_id, transaction_timeout_s),
-            self._trouble,
-            on_delivery=self._on_refused,
-        )
+        self._sent_to: set[str] = set()
+        self._options = producer_options(options, transactional_id, transaction_timeout_s)
+        self._producer = self._connect()
         if self.transactional:
             self._open_within(timeout_s)
 
@@ -96,9 +98,8 @@ class KafkaProducer:
 
         Raises
         ------
-        TransactionAborted, FatalError
-            A record is refused at once, or there was no room for it in time; the first when
-            transactional.
+        TransactionAborted
+            A record is refused at once, or there was no room for it in time.
         """
         assert self._open or not self.transactional, "begin() comes before send()"
         for record in records:
@@ -106,13 +107,7 @@ class KafkaProducer:
         self._serve_callbacks()
 
     def flush(self, timeout_s: float) -> None:
-        """Wait until everything sent is delivered.
-
-        Raises
-        ------
-        TransactionAborted, FatalError
-            A record was refused, or the time ran out; the first when transactional: call `abort`.
-        """
+        """Wait until everything sent is delivered; see `ports.RecordProducer`."""
         doing = "delivering records"
         try:
             left = self._producer.flush(timeout_s)
@@ -120,25 +115,17 @@ class KafkaProducer:
             raise self._fault(error, doing) from error
         self._raise_refused()
         if left:
+            self._raise_missing()
             reason = self._trouble.fault(doing)
             raise self._lost(f"{reason}; {left} records left after {timeout_s:g} s")
 
     def commit(
         self, next_offsets: Mapping[Partition, int], group_metadata: object, timeout_s: float
     ) -> None:
-        """Put `next_offsets` into the open transaction and commit it.
+        """Put `next_offsets` into the open transaction and commit it; see `ports.RecordProducer`.
 
         A passing fault is retried within `timeout_s`. When that ends without an answer, nobody
-        knows here whether the transaction counts: a new producer settles it.
-
-        Raises
-        ------
-        TransactionAborted
-            It cannot be committed: call `abort`, rewind, go on.
-        Fenced
-            This producer was replaced.
-        FatalError
-            The producer cannot be used any more.
+        knows here whether the transaction counts: `abort` settles it.
         """
         assert self.transactional, "only a transactional producer commits"
         self.begin()
@@ -155,23 +142,25 @@ class KafkaProducer:
             self._again(put_offsets, "putting offsets into the transaction", timeout_s)
         left_s = max(deadline - time.monotonic(), 0.0)
         self._again(self._producer.commit_transaction, "committing the transaction", left_s)
-        self._open = False
+        self._forget()
 
     def abort(self) -> None:
-        """Give up the open transaction and what was sent in it. Without one, no effect.
+        """Give up the open transaction and what was sent in it; see `ports.RecordProducer`."""
+        if not self.transactional and not self._beyond_use:
+            self._producer.purge()
+            self._serve_callbacks()
+            self._forget()
+        elif self._open and not self._beyond_use:
+            try:
+                self._abort_within(self._timeout_s)
+            except TransactionAborted as error:
+                LOG.warning("%s; another producer takes its place", error)
+        if self._beyond_use:
+            self._replace()
 
-        Raises
-        ------
-        Fenced
-            This producer was replaced.
-        RetriableError
-            No broker answers: call it again.
-        FatalError
-            The producer cannot be used any more.
-        """
-        if not self._open:
-            return
-        self._abort_within(self._timeout_s)
+    def reaches(self, topic: str) -> bool:
+        """Return whether the brokers answer and know `topic`; see `ports.RecordProducer`."""
+        return self._error_of(topic) is None
 
     def close(self) -> None:
         """Abort what is open, drop what was not flushed, let go of the connection.
@@ -182,22 +171,68 @@ class KafkaProducer:
             return
         self._closed = True
         try:
-            if self._open:
+            if self._open and not self._beyond_use:
                 self._abort_within(_CALL_TIMEOUT_S)
         except StreamdetError as error:
             LOG.warning("closing the producer: %s", error)
-        self._producer.purge()
         if self._open:  # it would try to abort once more; the brokers will, in time
+            self._abandon()
             return
+        self._producer.purge()
         try:
             self._producer.close()
         except RAISED as error:  # fatal: nothing is left to close
             LOG.debug("closing the producer: %s", error)
 
+    @property
+    def _beyond_use(self) -> bool:
+        return self._ended_by is not None
+
+    def _connect(self) -> Producer:
+        return connect(Producer, self._options, self._trouble, on_delivery=self._on_refused)
+
+    def _replace(self) -> None:
+        """Put another producer of the same transactional id in the place of this one.
+
+        Raises
+        ------
+        RetriableError
+            No broker answers: call it again.
+        FatalError
+            What ended the old one would end any other.
+        """
+        if not isinstance(self._ended_by, TransactionAborted):
+            assert self._ended_by is not None
+            raise self._ended_by
+        self._abandon()
+        self._producer = self._connect()
+        ended_by, self._ended_by = self._ended_by, None
+        try:
+            if self.transactional:
+                doing = "replacing the transactional producer"
+                init = self._producer.init_transactions
+                self._again(init, doing, self._timeout_s, gives_up=RetriableError)
+        except StreamdetError:
+            self._ended_by = self._ended_by or ended_by
+            raise
+        self._forget()
+
+    def _abandon(self) -> None:
+        """Leave the client to itself: to close it may take as long as its brokers are away."""
+        threading.Thread(target=self._producer.purge, daemon=True).start()
+        _ABANDONED.append(self._producer)
+
+    def _forget(self) -> None:
+        """Take note that nothing is sent or open any more."""
+        self._open = False
+        self._abort_because = None
+        self._refused, self._first_refusal = 0, None
+        self._sent_to.clear()
+
     def _open_within(self, timeout_s: float) -> None:
         doing = "opening the transactional producer"
         try:
-            self._again(self._producer.init_transactions, doing, timeout_s)
+            self._again(self._producer.init_transactions, doing, timeout_s, gives_up=FatalError)
         except StreamdetError:
             self.close()
             raise
@@ -205,12 +240,11 @@ class KafkaProducer:
     def _abort_within(self, timeout_s: float) -> None:
         doing = "aborting the transaction"
         self._again(self._producer.abort_transaction, doing, timeout_s, gives_up=RetriableError)
-        self._open = False
-        self._abort_because = None
-        self._refused, self._first_refusal = 0, None
+        self._forget()
 
     def _send_one(self, record: OutgoingRecord) -> None:
         deadline = 0.0
+        self._sent_to.add(record.topic)
         while True:
             try:
                 self._producer.produce(
@@ -242,14 +276,14 @@ class KafkaProducer:
         doing: str,
         timeout_s: float,
         *,
-        gives_up: type[StreamdetError] = FatalError,
+        gives_up: type[StreamdetError] = TransactionAborted,
     ) -> None:
         """Make `call` until it answers, for `timeout_s` or a little longer."""
         deadline = time.monotonic() + timeout_s
         while True:
             left_s = deadline - time.monotonic()
             try:
-                call(min(max(left_s, 0.1), _CALL_TIMEOUT_S))
+                self._within(call, min(max(left_s, 0.1), _CALL_TIMEOUT_S), doing)
             except RAISED as error:
                 fault = self._fault(error, doing)
                 if isinstance(fault, RetriableError):
@@ -258,12 +292,40 @@ class KafkaProducer:
                 if not isinstance(fault, RetriableError):
                     raise fault from error
                 if time.monotonic() >= deadline:
-                    raise gives_up(
+                    given_up = gives_up(
                         f"{fault}; gave up after {timeout_s:g} s, its outcome unknown"
-                    ) from error
+                    )
+                    if isinstance(given_up, TransactionAborted):
+                        self._ended_by = given_up
+                    raise given_up from error
             else:
                 self._trouble.clear()
                 return
+
+    def _within(self, call: Callable[[float], None], timeout_s: float, doing: str) -> None:
+        """Make `call`, which is told `timeout_s`, and give it up when it does not keep to that.
+
+        librdkafka has been seen not to come back from send_offsets_to_transaction for minutes,
+        when its broker was killed and came back just then; the worker stood still for good.
+        """
+        raised: list[BaseException] = []
+
+        def make_it() -> None:
+            try:
+                call(timeout_s)
+            except RAISED as error:
+                raised.append(error)
+
+        caller = threading.Thread(target=make_it, daemon=True)
+        caller.start()
+        caller.join(timeout_s + _CALL_LATE_S)
+        if caller.is_alive():
+            self._ended_by = TransactionAborted(
+                f"{doing}: the client did not return within {timeout_s + _CALL_LATE_S:g} s"
+            )
+            raise self._ended_by
+        if raised:
+            raise raised[0]
 
     def _serve_callbacks(self, timeout_s: float = 0.0) -> None:
         try:
@@ -287,6 +349,22 @@ class KafkaProducer:
         if self._first_refusal is None:
             self._first_refusal = (error, message.topic() or "")
 
+    def _error_of(self, topic: str) -> KafkaError | None:
+        """Ask the brokers what is wrong with a topic; None: nothing that they tell."""
+        try:
+            answer = self._producer.list_topics(topic, timeout=_LOOK_TIMEOUT_S)
+        except RAISED as error:
+            return kafka_error_of(error)
+        wrong: KafkaError | None = answer.topics[topic].error
+        return wrong
+
+    def _raise_missing(self) -> None:
+        """Raise what is wrong with a topic that records were sent to, if the brokers tell that."""
+        for topic in sorted(self._sent_to):
+            error = self._error_of(topic)
+            if error is not None and not isinstance(fault_of(error, ""), RetriableError):
+                raise self._refusal(error, topic)
+
     def _raise_refused(self) -> None:
         """Raise what befell records since the transaction or the last flush began."""
         if self._first_refusal is not None:
@@ -295,7 +373,7 @@ class KafkaProducer:
             self._refused, self._first_refusal = 0, None
             raise self._refusal(error, topic, count)
         if self._abort_because is not None:
-            raise TransactionAborted(self._abort_because)
+            raise self._abort_because
 
     def _refusal(
         self, error: KafkaError | BaseException, topic: str, count: int = 1
@@ -304,11 +382,9 @@ class KafkaProducer:
             return self._ended_by
         doing = f"{count} record(s) for topic {topic!r} not delivered"
         fault = fault_of(error, doing, self._names._replace(topic=topic))
-        return fault if isinstance(fault, Fenced) else self._lost(str(fault))
+        return self._lost(str(fault), topic)
 
-    def _lost(self, text: str) -> StreamdetError:
+    def _lost(self, text: str, topic: str | None = None) -> TransactionAborted:
         """Return the error for records that are gone; their transaction can only be aborted."""
-        if not self.transactional:
-            return FatalError(text)
-        self._abort_because = self._abort_because or text
-        return TransactionAborted(text)
+        self._abort_because = self._abort_because or TransactionAborted(text, topic)
+        return self._abort_because

@@ -67,7 +67,8 @@ class KafkaReader:
         self._trouble = ClientTrouble(self._names)
         conf = {
             **consumer_options(options, group),
-            "auto.offset.reset": "earliest",  # what retention takes away meanwhile is gone
+            # what retention takes away meanwhile is gone; who asked for a span has to know
+            "auto.offset.reset": "error" if asks else "earliest",
             "enable.partition.eof": True,  # the end may be a transaction's marker, no record
         }
         self._consumer = connect(Consumer, conf, self._trouble)
@@ -154,7 +155,7 @@ class KafkaReader:
                 continue
             place = TopicPartition(topic, i)
             low, high = self._consumer.get_watermark_offsets(place, _ANSWER_TIMEOUT_S)
-            start[i], end[i] = max(first, low), high if last is None else last
+            start[i], end[i] = max(first, low), high if last is None else min(last, high)
         return start, end
 
     def _read(self, records_max: int) -> list[Message]:
@@ -181,6 +182,8 @@ class KafkaReader:
                     ended.add(index)
             else:
                 fault = fault_of(error, "reading", self._names)
+                if error.code() == KafkaError._AUTO_OFFSET_RESET:
+                    raise RetriableError(str(fault))  # asked anew, the brokers tell what is left
                 if not isinstance(fault, RetriableError):
                     raise fault
         left -= ended

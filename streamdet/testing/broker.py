@@ -75,6 +75,7 @@ class MemoryBroker:
         self.producers: dict[str, MemoryProducer] = {}
         """The newest producer of each transactional id; it alone is not fenced."""
         self._logs: dict[str, list[list[_Entry]]] = {}
+        self._firsts: dict[Partition, int] = {}
         self._groups: dict[str, Group] = {}
         self._failures: list[_PlannedFailure] = []
         self._written = count()
@@ -95,6 +96,15 @@ class MemoryBroker:
         """Return the records of `topic` that such a reader gets, partition after partition."""
         partitions = [Partition(topic, index) for index in range(len(self._logs[topic]))]
         return [record for p in partitions for record in self.records(p, 0, isolation)]
+
+    def delete_before(self, partition: Partition, offset: int) -> None:
+        """Delete the records of `partition` before `offset`, as retention would."""
+        self._firsts[partition] = offset
+
+    def make_anew(self, name: str) -> None:
+        """Delete a topic, and make it again with as many partitions; groups keep their offsets."""
+        self._logs[name] = [[] for _ in self._logs[name]]
+        self._firsts = {p: first for p, first in self._firsts.items() if p.topic != name}
 
     def committed(self, group: str) -> Mapping[Partition, int]:
         """Return the committed offsets of `group`: the next to read, by partition."""
@@ -133,6 +143,10 @@ class MemoryBroker:
     def exists(self, topic: str) -> bool:
         """Return whether there is such a topic."""
         return topic in self._logs
+
+    def first_offset(self, partition: Partition) -> int:
+        """Return the offset of the first record of `partition` that is left."""
+        return self._firsts.get(partition, 0)
 
     def end_offset(self, partition: Partition) -> int:
         """Return the offset that the next record of `partition` gets."""
@@ -187,6 +201,7 @@ class MemoryBroker:
         self, partition: Partition, offset: int, isolation: Isolation = "read_committed"
     ) -> Iterator[Record]:
         """Yield what such a reader gets from `offset` on; an open transaction stops it."""
+        offset = max(offset, self.first_offset(partition))
         for entry in self._log(partition)[offset:]:
             if isolation == "read_committed" and entry.transaction is not None:
                 if entry.transaction.state == "open":

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from streamdet.errors import FatalError, Fenced, TransactionAborted
+from streamdet.errors import FatalError, TransactionAborted
 from streamdet.ports import RebalanceListener, Span
 from streamdet.testing.broker import Membership, MemoryBroker, Transaction
 from streamdet.types import OutgoingRecord, Partition, Record
@@ -130,6 +130,12 @@ class MemoryConsumer:
 
     def _take(self, partition: Partition, records_max: int) -> list[Record]:
         records: list[Record] = []
+        at, first = self._position[partition], self._broker.first_offset(partition)
+        if at < first or at > self._broker.end_offset(partition):
+            assert self._listener is not None, "subscribe() comes before poll()"
+            self._position[partition] = self._began[partition] = first
+            self._listener.on_gap(partition, at, first)
+            return records
         for record in self._broker.records(partition, self._position[partition]):
             if len(records) == records_max:
                 break
@@ -157,7 +163,8 @@ class MemoryConsumer:
         gained = [partition for partition in target if partition not in self._group.owner]
         for partition in gained:
             self._group.owner[partition] = self
-            self._began[partition] = self._group.offsets.get(partition, 0)
+            first = self._broker.first_offset(partition)
+            self._began[partition] = self._group.offsets.get(partition, first)
             self._position[partition] = self._began[partition]
         if gained:
             self._listener.on_assigned(gained)
@@ -180,7 +187,11 @@ class MemoryReader:
 
     def __init__(self, broker: MemoryBroker, topic: str, spans: Mapping[int, Span]) -> None:
         self._broker = broker
-        self.starts = {Partition(topic, index): start for index, (start, _) in spans.items()}
+        self.starts = {
+            place: max(start, broker.first_offset(place))
+            for index, (start, _) in spans.items()
+            for place in [Partition(topic, index)]
+        }
         ends = {
             Partition(topic, index): broker.stable_end(Partition(topic, index)) for index in spans
         }
@@ -221,7 +232,7 @@ class MemoryProducer:
         self._broker = broker
         self._transactional_id = transactional_id
         self._transaction: Transaction | None = None
-        self._refused: str | None = None
+        self._refused: TransactionAborted | None = None
         if transactional_id is not None:
             if before := broker.producers.get(transactional_id):
                 before.close()
@@ -239,17 +250,20 @@ class MemoryProducer:
 
         Raises
         ------
-        TransactionAborted, FatalError
-            A record is too large; the first when transactional.
+        TransactionAborted
+            A record is too large, or another producer has our id.
         """
         with self._broker.call("producer.send"):
             self._raise_fenced()
             assert self._transaction or not self.transactional, "begin() comes before send()"
             for record in records:
-                if not self._broker.exists(record.topic):
-                    self._refused = f"topic {record.topic!r} does not exist"
+                topic = record.topic
+                if not self._broker.exists(topic):
+                    self._refused = TransactionAborted(f"topic {topic!r} does not exist", topic)
                 elif _size_bytes(record) > self._broker.record_bytes_max:
-                    self._refused = f"a record for topic {record.topic!r} is too large"
+                    self._refused = TransactionAborted(
+                        f"a record for {topic!r} is too large", topic
+                    )
                     self._raise_refused()
                 else:
                     self._broker.write(record, self._transaction)
@@ -277,11 +291,18 @@ class MemoryProducer:
             self._transaction = None
 
     def abort(self) -> None:
-        """Give up the open transaction and what was sent in it. Without one, no effect."""
+        """Give up the open transaction and what was sent in it, and take the id back."""
         with self._broker.call("producer.abort"):
-            if self._transaction is not None:
-                self._raise_fenced()
             self.close()
+            if self._transactional_id is not None:
+                newest = self._broker.producers[self._transactional_id]
+                if newest is not self:
+                    newest.close()
+                self._broker.producers[self._transactional_id] = self
+
+    def reaches(self, topic: str) -> bool:
+        """Return whether there is such a topic."""
+        return self._broker.exists(topic)
 
     def close(self) -> None:
         """Abort what is open. May be called twice."""
@@ -294,15 +315,11 @@ class MemoryProducer:
         if self._transactional_id is None:
             return
         if self._broker.producers[self._transactional_id] is not self:
-            raise Fenced(f"another producer took over {self._transactional_id!r}")
+            raise TransactionAborted(f"another producer took over {self._transactional_id!r}")
 
     def _raise_refused(self) -> None:
-        if self._refused is None:
-            return
-        if self.transactional:
-            raise TransactionAborted(self._refused)
-        text, self._refused = self._refused, None
-        raise FatalError(text)
+        if self._refused is not None:
+            raise self._refused
 
 
 def _size_bytes(record: OutgoingRecord) -> int:

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from streamdet.errors import FatalError, Fenced, TransactionAborted
+from streamdet.errors import FatalError, TransactionAborted
 from streamdet.types import OutgoingRecord, Partition
 from tests.contracts.worlds import (
     COMMIT_TIMEOUT_S,
@@ -116,6 +116,33 @@ def test_the_end_of_a_partition_is_known_once_it_is_read(world):
     read(consumer, 7)
     assert consumer.end_offset(Partition(topic, 0)) == 7
     assert consumer.end_offset(Partition("elsewhere", 0)) is None
+
+
+def test_records_that_were_gone_before_they_were_read_are_told(world):
+    topic, group = world.topic(), world.name("group")
+    place = Partition(topic, 0)
+    world.append(topic, *numbered(10))
+    first = world.consumer(group)
+    first.subscribe([topic], Listener())
+    read(first, 10)
+    first.commit({place: 2}, COMMIT_TIMEOUT_S)
+    first.close()
+    world.delete_before(place, 6)
+    consumer, listener = world.consumer(group), Listener()
+    consumer.subscribe([topic], listener)
+    assert read(consumer, 4) == numbered(4, start=6)
+    assert listener.told == [("assigned", [place]), ("gap", [place, 2, 6])]
+    assert consumer.position(place) == 10
+
+
+def test_a_group_without_offsets_begins_at_the_first_record_that_is_left(world):
+    topic = world.topic()
+    world.append(topic, *numbered(10))
+    world.delete_before(Partition(topic, 0), 6)
+    consumer, listener = world.consumer(world.name("group")), Listener()
+    consumer.subscribe([topic], listener)
+    assert read(consumer, 4) == numbered(4, start=6)
+    assert [event for event, _ in listener.told] == ["assigned"]
 
 
 def test_the_position_is_behind_what_was_read_and_goes_back_with_it(world):
@@ -288,9 +315,9 @@ def test_a_newer_producer_of_the_same_transactional_id_fences_the_older(world):
     zombie.send([OutgoingRecord(output, None, b"late")])
     zombie.flush(10)
     heir = world.producer(transactional_id)
-    with pytest.raises(Fenced):
+    with pytest.raises(TransactionAborted):
         zombie.commit({Partition(topic, 0): 1}, consumer.group_metadata(), COMMIT_TIMEOUT_S)
-    with pytest.raises(Fenced):
+    with pytest.raises(TransactionAborted):
         zombie.send([OutgoingRecord(output, None, b"later")])
     zombie.close()
     heir.begin()
@@ -298,6 +325,32 @@ def test_a_newer_producer_of_the_same_transactional_id_fences_the_older(world):
     heir.commit({}, consumer.group_metadata(), COMMIT_TIMEOUT_S)
     assert world.visible(output) == [b"right"]
     assert world.committed(group, topic) == {}
+
+
+def test_a_producer_that_was_fenced_works_again_after_an_abort_and_fences_in_turn(world):
+    output, transactional_id = world.topic(), world.name("transaction")
+    consumer, _ = joined(world, [world.topic()])
+    first = world.producer(transactional_id)
+    first.begin()
+    first.send([OutgoingRecord(output, None, b"lost")])
+    first.flush(10)
+    second = world.producer(transactional_id)
+    second.begin()
+    with pytest.raises(TransactionAborted):
+        first.commit({}, consumer.group_metadata(), COMMIT_TIMEOUT_S)
+    first.abort()
+    first.begin()
+    first.send([OutgoingRecord(output, None, b"again")])
+    first.commit({}, consumer.group_metadata(), COMMIT_TIMEOUT_S)
+    with pytest.raises(TransactionAborted):
+        second.commit({Partition(output, 0): 1}, consumer.group_metadata(), COMMIT_TIMEOUT_S)
+    assert world.visible(output) == [b"again"]
+
+
+def test_a_producer_knows_which_topics_it_reaches(world):
+    producer = world.producer(world.name("transaction"))
+    assert producer.reaches(world.topic())
+    assert not producer.reaches(world.name("missing"))
 
 
 # ---------------------------------------------------------------------- records refused
@@ -309,18 +362,24 @@ def test_a_record_for_a_topic_that_does_not_exist_aborts_the_transaction(world):
     producer = world.producer(world.name("transaction"))
     producer.begin()
     producer.send([OutgoingRecord(output, None, b"1"), OutgoingRecord(missing, None, b"2")])
-    with pytest.raises(TransactionAborted, match=missing):
+    with pytest.raises(TransactionAborted, match=missing) as refused:
         producer.commit({}, consumer.group_metadata(), COMMIT_TIMEOUT_S)
+    assert refused.value.topic == missing
     producer.abort()
     assert world.visible(output) == []
 
 
-def test_without_transactions_a_record_for_a_topic_that_does_not_exist_is_fatal(world):
-    missing = world.name("missing")
+def test_without_transactions_too_a_refused_record_is_told_and_given_up(world):
+    output, missing = world.topic(), world.name("missing")
     producer = world.producer()
     producer.send([OutgoingRecord(missing, None, b"1")])
-    with pytest.raises(FatalError, match=missing):
+    with pytest.raises(TransactionAborted, match=missing) as refused:
         producer.flush(10)
+    assert refused.value.topic == missing
+    producer.abort()
+    producer.send([OutgoingRecord(output, None, b"2")])
+    producer.flush(10)
+    assert world.visible(output) == [b"2"]
 
 
 def test_a_record_too_large_aborts_the_transaction_and_the_next_one_is_sound(world):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 
 from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from streamdet.kafka.consumer import KafkaConsumer
 from streamdet.kafka.producer import KafkaProducer
@@ -39,6 +40,9 @@ class Listener:
     def on_lost(self, partitions):
         self.owned -= set(partitions)
         self._note("lost", partitions)
+
+    def on_gap(self, partition, expected, start):
+        self.told.append(("gap", [partition, expected, start]))
 
     def _note(self, event, partitions):
         self.told.append((event, sorted(partitions)))
@@ -72,6 +76,9 @@ class MemoryWorld:
     def append(self, topic: str, *values: bytes, partition: int = 0) -> None:
         for value in values:
             self.broker.append(OutgoingRecord(topic, None, value), partition)
+
+    def delete_before(self, partition: Partition, offset: int) -> None:
+        self.broker.delete_before(partition, offset)
 
     def visible(self, topic: str) -> list[bytes | None]:
         return [record.value for record in self.broker.read(topic)]
@@ -126,6 +133,12 @@ class KafkaWorld(MemoryWorld):
         for value in values:
             self._writer.produce(topic, value, partition=partition)
         assert self._writer.flush(30) == 0
+
+    def delete_before(self, partition, offset):
+        place = TopicPartition(partition.topic, partition.index, offset)
+        admin = AdminClient(self.options)  # has to outlive the wait for the result
+        for deleted in admin.delete_records([place]).values():
+            deleted.result(READ_TIMEOUT_S)
 
     def visible(self, topic):
         reader = Consumer(

@@ -164,6 +164,7 @@ def _send(producer: Producer, record: OutgoingRecord) -> None:
                 record.key,
                 headers=list(record.headers),
                 timestamp=record.timestamp_ms or 0,
+                partition=-1 if record.partition is None else record.partition,
             )
         except BufferError:
             producer.poll(0.05)

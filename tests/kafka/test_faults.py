@@ -24,8 +24,8 @@ def said(code, **flags):
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        (said(KafkaError._FENCED, fatal=True), Fenced),
-        (said(KafkaError.PRODUCER_FENCED, fatal=True), Fenced),
+        (said(KafkaError._FENCED, fatal=True), TransactionAborted),
+        (said(KafkaError.PRODUCER_FENCED, fatal=True), TransactionAborted),
         (said(KafkaError.FENCED_INSTANCE_ID, txn_requires_abort=True), Fenced),
         (said(KafkaError.ILLEGAL_GENERATION, txn_requires_abort=True), TransactionAborted),
         (said(KafkaError.ILLEGAL_GENERATION), TransactionAborted),
@@ -46,8 +46,8 @@ def said(code, **flags):
         (said(KafkaError._TIMED_OUT, retriable=True), RetriableError),
         (said(KafkaError._SSL), RetriableError),
         (said(KafkaError.INVALID_TRANSACTION_TIMEOUT, fatal=True), ConfigError),
-        (said(KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, fatal=True), FatalError),
-        (said(KafkaError.INVALID_TXN_STATE, fatal=True), FatalError),
+        (said(KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, fatal=True), TransactionAborted),
+        (said(KafkaError.INVALID_TXN_STATE, fatal=True), TransactionAborted),
         (said(KafkaError._INCONSISTENT, txn_requires_abort=True), TransactionAborted),
         (said(KafkaError.NOT_ENOUGH_REPLICAS, retriable=True), RetriableError),
     ],
@@ -83,13 +83,14 @@ def test_every_row_of_the_table_makes_a_message_with_and_without_names(code):
 
 
 def test_an_exception_stands_for_the_error_in_it():
-    assert isinstance(fault_of(KafkaException(said(KafkaError._FENCED)), "doing"), Fenced)
+    fault = fault_of(KafkaException(said(KafkaError.FENCED_INSTANCE_ID)), "doing")
+    assert isinstance(fault, Fenced)
 
 
 def test_a_fatal_error_is_found_within_what_python_wrapped_it_in():
     wrapped = SystemError("returned a result with an exception set")
     wrapped.__cause__ = SystemError("again")
-    wrapped.__cause__.__cause__ = KafkaException(said(KafkaError._FENCED, fatal=True))
+    wrapped.__cause__.__cause__ = KafkaException(said(KafkaError.FENCED_INSTANCE_ID, fatal=True))
     assert isinstance(fault_of(wrapped, "doing"), Fenced)
 
 

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import os
 import time
+from threading import Event
 
 import pytest
 from confluent_kafka import KafkaError
 
-from streamdet.errors import ConfigError, FatalError, Fenced, TransactionAborted
+from streamdet.errors import (
+    ConfigError,
+    FatalError,
+    Fenced,
+    RetriableError,
+    TransactionAborted,
+)
+from streamdet.kafka import producer as producer_module
 from streamdet.kafka.consumer import KafkaConsumer
 from streamdet.kafka.options import producer_options
 from streamdet.kafka.producer import KafkaProducer
@@ -99,30 +107,50 @@ def test_a_lost_transaction_names_the_reason_and_can_be_aborted(
     ("request_kind", "code"),
     [
         (ApiKey.PRODUCE, KafkaError.INVALID_PRODUCER_EPOCH),
-        (ApiKey.TXN_OFFSET_COMMIT, KafkaError.FENCED_INSTANCE_ID),
+        (ApiKey.PRODUCE, KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER),
         (ApiKey.END_TXN, KafkaError.PRODUCER_FENCED),
+        (ApiKey.END_TXN, KafkaError.INVALID_TXN_STATE),
     ],
 )
-def test_a_producer_that_was_replaced_is_fenced(cluster, membership, request_kind, code):
+def test_a_producer_beyond_use_says_so_until_an_abort_replaces_it(
+    cluster, membership, request_kind, code
+):
     producer = transactional(cluster)
     cluster.fail(request_kind, code)
+    with pytest.raises(TransactionAborted) as first:
+        transact(producer, membership)
+    with pytest.raises(TransactionAborted) as second:
+        producer.commit({POINTS: 1}, membership, 10)
+    assert str(second.value) == str(first.value)
+    producer.abort()
+    transact(producer, membership)
+    producer.close()
+
+
+def test_without_transactions_too_a_producer_beyond_use_is_replaced(cluster):
+    producer = KafkaProducer({"bootstrap.servers": cluster.bootstrap})
+    cluster.fail(ApiKey.PRODUCE, KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER)
+    producer.send([OutgoingRecord("events", None, b"1")])
+    with pytest.raises(TransactionAborted):
+        producer.flush(10)
+    producer.abort()
+    producer.send([OutgoingRecord("events", None, b"2")])
+    producer.flush(10)
+    producer.close()
+
+
+def test_who_has_lost_its_place_in_the_group_is_fenced(cluster, membership):
+    producer = transactional(cluster)
+    cluster.fail(ApiKey.TXN_OFFSET_COMMIT, KafkaError.FENCED_INSTANCE_ID)
     with pytest.raises(Fenced):
         transact(producer, membership)
     producer.close()
 
 
-@pytest.mark.parametrize(
-    ("request_kind", "code"),
-    [
-        (ApiKey.PRODUCE, KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER),
-        (ApiKey.ADD_PARTITIONS_TO_TXN, KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED),
-        (ApiKey.END_TXN, KafkaError.INVALID_TXN_STATE),
-    ],
-)
-def test_a_dead_producer_says_so_at_every_call(cluster, membership, request_kind, code):
+def test_a_missing_right_ends_it_for_good(cluster, membership):
     producer = transactional(cluster)
-    cluster.fail(request_kind, code)
-    with pytest.raises(FatalError) as first:
+    cluster.fail(ApiKey.ADD_PARTITIONS_TO_TXN, KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
+    with pytest.raises(FatalError, match="WRITE and DESCRIBE") as first:
         transact(producer, membership)
     with pytest.raises(FatalError) as second:
         producer.abort()
@@ -130,15 +158,46 @@ def test_a_dead_producer_says_so_at_every_call(cluster, membership, request_kind
     producer.close()
 
 
-def test_a_commit_without_an_answer_ends_with_the_outcome_unknown(cluster, membership):
+def test_a_commit_without_an_answer_is_settled_by_the_abort(cluster, membership):
     producer = transactional(cluster)
     producer.begin()
     producer.send([OutgoingRecord("events", b"k", b"v")])
     producer.flush(5)
     cluster.stop_answering()
-    with pytest.raises(FatalError, match="outcome unknown"):
+    with pytest.raises(TransactionAborted, match="outcome unknown"):
         producer.commit({}, membership, 0.5)
+    with pytest.raises(RetriableError):
+        producer.abort()
+    cluster.answer_again()
+    producer.abort()
+    transact(producer, membership)
     producer.close()
+
+
+def test_a_call_that_does_not_return_is_given_up(cluster, membership, monkeypatch):
+    monkeypatch.setattr(producer_module, "_CALL_LATE_S", -4.5)
+    producer = transactional(cluster)
+    stuck = Event()
+    monkeypatch.setattr(producer, "_producer", _Stuck(producer._producer, stuck))
+    with pytest.raises(TransactionAborted, match=r"putting offsets.*did not return"):
+        transact(producer, membership)
+    producer.abort()
+    transact(producer, membership)
+    producer.close()
+    stuck.set()
+
+
+class _Stuck:
+    """A client whose call to put offsets into a transaction hangs."""
+
+    def __init__(self, client, until):
+        self._client, self._until = client, until
+
+    def __getattr__(self, name):
+        return getattr(self._client, name)
+
+    def send_offsets_to_transaction(self, *arguments):
+        self._until.wait(60)
 
 
 def test_a_commit_goes_through_when_the_broker_comes_back_in_time(cluster, membership):
@@ -165,7 +224,7 @@ def test_a_queue_that_stays_full_is_given_up(cluster):
     options = {"bootstrap.servers": cluster.bootstrap, "queue.buffering.max.messages": 10}
     producer = KafkaProducer(options, timeout_s=0.5)
     cluster.stop_answering()
-    with pytest.raises(FatalError, match="no room"):
+    with pytest.raises(TransactionAborted, match="no room"):
         producer.send(OutgoingRecord("events", None, b"%d" % i) for i in range(500))
     producer.close()
 
@@ -178,7 +237,7 @@ def test_brokers_that_do_not_answer_are_given_up_with_the_reason():
 def test_a_flush_that_takes_too_long_is_given_up_with_the_reason():
     producer = KafkaProducer({"bootstrap.servers": "127.0.0.1:1"})
     producer.send([OutgoingRecord("events", None, b"v")])
-    with pytest.raises(FatalError, match=r"Connection refused.*records left"):
+    with pytest.raises(TransactionAborted, match=r"Connection refused.*records left"):
         producer.flush(0.5)
     producer.close()
 

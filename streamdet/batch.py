@@ -1,0 +1,43 @@
+"""A part of a batch, itself a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from streamdet.types import Record, RecordBatch
+
+
+class BatchPart:
+    """The records `start` to `stop` of a batch; a `streamdet.types.RecordBatch`."""
+
+    def __init__(self, batch: RecordBatch, start: int, stop: int) -> None:
+        self.partition = batch.partition
+        self.values = batch.values[start:stop]
+        self.offsets = batch.offsets[start:stop]
+        self.timestamps_ms = batch.timestamps_ms[start:stop]
+        self._batch = batch
+        self._start = start
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def record(self, index: int) -> Record:
+        """Return record `index` of the part whole."""
+        return self._batch.record(self._start + index)
+
+
+def parts(batch: RecordBatch, part_bytes: int) -> Iterator[RecordBatch]:
+    """Yield a batch in parts of at most `part_bytes` of values; a larger record is one alone."""
+    sizes = np.fromiter((len(value or b"") for value in batch.values), np.int64, len(batch.values))
+    ends = np.cumsum(sizes)
+    if not len(ends) or ends[-1] <= part_bytes:
+        yield batch
+        return
+    start = 0
+    while start < len(ends):
+        before = int(ends[start] - sizes[start])
+        stop = max(start + 1, int(np.searchsorted(ends, before + part_bytes, side="right")))
+        yield BatchPart(batch, start, stop)
+        start = stop
