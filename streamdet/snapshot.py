@@ -32,6 +32,7 @@ from streamdet.state.record import (
     decode_key,
     encode,
     encode_key,
+    key_start,
 )
 from streamdet.state.store import ring_length_for
 from streamdet.task import Task
@@ -107,7 +108,7 @@ def take(task: Task, topic: str, budget_bytes: int) -> Iterator[OutgoingRecord]:
     task.past.forget(replay_from)
     key, value = encode(
         PartitionRecord(
-            key=PartitionKey(task.partition.topic),
+            key=PartitionKey(task.config.kafka.group_id, task.partition.topic),
             next_offset=next_offset,
             replay_from=replay_from,
             present=position.present,
@@ -117,6 +118,7 @@ def take(task: Task, topic: str, budget_bytes: int) -> Iterator[OutgoingRecord]:
                 for chunk, offset in task.ledger.exists()
             ],
             config_hash=task.config.detection_hash,
+            topic_id=task.topic_id,
             made_by=__version__,
         )
     )
@@ -135,7 +137,7 @@ def _chunk(task: Task, chunk: Chunk, next_offset: int) -> tuple[bytes, bytes | N
     first = chunk.number * capacity
     names = pool.names[first : first + capacity]
     slots = np.array([k for k, name in enumerate(names) if name is not None], np.int32)
-    key = ChunkKey(task.partition.topic, *_place(task, chunk))
+    key = ChunkKey(task.config.kafka.group_id, task.partition.topic, *_place(task, chunk))
     if len(slots) == 0:
         return encode_key(key), None
     at = first + slots.astype(np.int64)
@@ -180,7 +182,8 @@ def load(task: Task, records: Iterable[Record], committed: int) -> Restored:
     task : Task
         Changed in place: series, and the time as it was at the offset to replay from.
     records
-        Of the state topic's partition, all, in order.
+        Of the state topic's partition, all, in order; those of other groups and topics are passed
+        over.
     committed : int
         The group's offset; replay goes up to it.
 
@@ -191,11 +194,14 @@ def load(task: Task, records: Iterable[Record], committed: int) -> Restored:
     """
     newest: dict[bytes, Record] = {}
     found = Restored(committed)
+    group, topic = task.config.kafka.group_id, task.partition.topic
+    start = key_start(group, topic)
     for record in records:
-        newest[record.key or b""] = record
-        found.size_bytes += len(record.key or b"") + len(record.value or b"")
-    topic = task.partition.topic
-    own = newest.pop(encode_key(PartitionKey(topic)), None)
+        key = record.key or b""
+        if key.startswith(start):
+            newest[key] = record
+            found.size_bytes += len(key) + len(record.value or b"")
+    own = newest.pop(encode_key(PartitionKey(group, topic)), None)
     if own is None or own.value is None:
         return found
     try:
@@ -204,6 +210,12 @@ def load(task: Task, records: Iterable[Record], committed: int) -> Restored:
         found.problems.append(str(error))
         return found
     assert isinstance(partition, PartitionRecord)
+    if partition.topic_id and task.topic_id and partition.topic_id != task.topic_id:
+        found.problems.append(
+            f"the state is of the topic with id {partition.topic_id}, and this one has "
+            f"{task.topic_id}: the topic was made anew; nothing of the state is used"
+        )
+        return found
     if partition.next_offset > committed and task.config.delivery == "exactly_once":
         found.problems.append(
             f"the state is of offset {partition.next_offset} and the group's offset {committed}: "
@@ -212,10 +224,10 @@ def load(task: Task, records: Iterable[Record], committed: int) -> Restored:
         return found
     found.replay_from = partition.replay_from
     for place in partition.chunks:
-        key = ChunkKey(topic, *place[:3])
-        stored = newest.get(encode_key(key))
+        chunk_key = ChunkKey(group, topic, *place[:3])
+        stored = newest.get(encode_key(chunk_key))
         if stored is None or stored.value is None:
-            found.problems.append(f"state of {key} is missing")
+            found.problems.append(f"state of {chunk_key} is missing")
             continue
         try:
             chunk = decode(stored.key, stored.value, LAYOUTS)
@@ -224,7 +236,9 @@ def load(task: Task, records: Iterable[Record], committed: int) -> Restored:
             continue
         assert isinstance(chunk, ChunkRecord)
         if chunk.offset < place.offset:
-            found.problems.append(f"state of {key} is from {chunk.offset}, not {place.offset}")
+            found.problems.append(
+                f"state of {chunk_key} is from {chunk.offset}, not {place.offset}"
+            )
             continue
         found.n_series += _put(task, chunk, committed, found.problems)
     for pool in task.store.pools:

@@ -62,12 +62,20 @@ class Task:
         Limits and detection settings.
     next_offset : int, optional
         The committed offset; None where nothing was committed yet.
+    topic_id : str
+        Kafka's id of the input topic, a UUID; empty: unknown.
     """
 
     def __init__(
-        self, partition: Partition, config: Config, next_offset: int | None = None
+        self,
+        partition: Partition,
+        config: Config,
+        next_offset: int | None = None,
+        *,
+        topic_id: str = "",
     ) -> None:
         self.partition = partition
+        self.topic_id = topic_id
         self.next_offset = next_offset
         self.tally = Tally()
         self.state = State.ASSIGNED

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamdet.kernels.header import ABSENT
-from streamdet.snapshot import load, take
+from streamdet.snapshot import LAYOUTS, Restored, load, take
 from streamdet.state import ledger
+from streamdet.state.record import PartitionKey, decode, decode_key
 from streamdet.task import Task
 from streamdet.types import Partition, Record, Verdicts
 from tests.aligned import Point, columns, configured, never_asked
@@ -138,3 +139,66 @@ def test_what_is_said_is_what_would_have_been_said(rule, seed, batch, deaths, bu
     stream = stream_of(seed)
     want = run(config, stream, batch)
     assert run(config, stream, batch, deaths, budget, every) == want
+
+
+# ----------------------------------------------------------- whose state it is, and of which topic
+
+
+def written(config, stream, topic_id="") -> Service:
+    service = Service(config)
+    service.task = Task(PARTITION, config, topic_id=topic_id)
+    service.process(stream, 0, len(stream))
+    service.commit(10**9)
+    return service
+
+
+def of_group(name: str):
+    config = configured({"m": {}})
+    kafka = config.kafka.model_copy(update={"group_id": name})
+    return config.model_copy(update={"kafka": kafka})
+
+
+def test_groups_that_share_a_topic_read_their_own_state_only():
+    one = written(of_group("one"), stream_of(1))
+    other = written(of_group("other"), stream_of(2, 40))
+    both = [each for pair in zip(one.topic, other.topic, strict=False) for each in pair]
+    both += one.topic[len(other.topic) :]
+    assert {decode_key(record.key).group for record in both} == {"one", "other"}
+    for service in (one, other):
+        n_series = service.task.store.n_series
+        want, own_bytes = service.state(), sum(len(r.key) + len(r.value) for r in service.topic)
+        service.task = Task(PARTITION, service.config)
+        found = load(service.task, both, service.committed)
+        assert found == Restored(service.committed, n_series=n_series, size_bytes=own_bytes)
+        assert service.state() == want
+
+
+def test_a_group_whose_name_begins_as_anothers_does_not_get_its_state():
+    service = written(of_group("one"), stream_of(1, 40))
+    for name in ("on", "one2", 'one","t', "o"):
+        found = load(Task(PARTITION, of_group(name)), service.topic, service.committed)
+        assert (found.n_series, found.size_bytes, found.problems) == (0, 0, []), name
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "used"),
+    [("a", "a", True), ("", "a", True), ("a", "", True), ("", "", True), ("a", "b", False)],
+)
+def test_state_of_a_topic_that_was_made_anew_is_not_used(then, now, used):
+    config = of_group("one")
+    service = written(config, stream_of(1, 40), topic_id=then)
+    task = Task(PARTITION, config, topic_id=now)
+    found = load(task, service.topic, service.committed)
+    assert found.replay_from == service.committed
+    if used:
+        assert (found.problems, task.store.n_series) == ([], service.task.store.n_series)
+    else:
+        (problem,) = found.problems
+        assert "id a, and this one has b: the topic was made anew; nothing of the" in problem
+        assert (found.n_series, task.store.n_series) == (0, 0)
+
+
+def test_the_topics_id_is_written_again_with_each_commit():
+    service = written(of_group("one"), stream_of(1, 40), topic_id="a")
+    (record,) = [each for each in service.topic if type(decode_key(each.key)) is PartitionKey]
+    assert decode(record.key, record.value, LAYOUTS).topic_id == "a"

@@ -47,6 +47,9 @@ class PartitionRecord:
     chunks: list[ChunkPosition]
     """Every chunk that exists."""
     config_hash: str
+    topic_id: str
+    """Kafka's id of the input topic, a UUID, which another topic of its name does not have; empty:
+    unknown."""
     made_by: str
     """Version of streamdet, for people who look."""
 
@@ -58,6 +61,7 @@ class _PartitionHeader(msgspec.Struct, forbid_unknown_fields=True):
     spoke: list[tuple[Offset, Offset]]
     chunks: list[ChunkPosition]
     config_hash: str
+    topic_id: str
     made_by: str
 
 
@@ -72,6 +76,7 @@ def partition_header(record: PartitionRecord) -> bytes:
         spoke=sorted(record.spoke.items()),
         chunks=record.chunks,
         config_hash=record.config_hash,
+        topic_id=record.topic_id,
         made_by=record.made_by,
     )
     return msgspec.msgpack.encode(header)
@@ -99,6 +104,7 @@ def partition_record(key: PartitionKey, packed: bytes) -> PartitionRecord:
         spoke=spoke,
         chunks=header.chunks,
         config_hash=header.config_hash,
+        topic_id=header.topic_id,
         made_by=header.made_by,
     )
     if wrong := next(_partition_disagreements(record), None):

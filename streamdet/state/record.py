@@ -26,6 +26,7 @@ from streamdet.state.record_key import (
     decode_key,
     encode_key,
     inconsistent,
+    key_start,
     shown_key,
 )
 
@@ -108,4 +109,5 @@ __all__ = [
     "decode_key",
     "encode",
     "encode_key",
+    "key_start",
 ]

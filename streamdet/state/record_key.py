@@ -23,8 +23,9 @@ _HEADER_MAX_BYTES = 4 << 20  # three bytes of it can become a hundred in memory
 
 @dataclass(frozen=True, slots=True)
 class ChunkKey:
-    """Which chunk: of an input topic, a detector, a ring length; the number counts from 0."""
+    """Which chunk of a group's input topic, detector and ring length; the number counts from 0."""
 
+    group: str
     topic: str
     detector: str
     ring_length: int
@@ -33,19 +34,25 @@ class ChunkKey:
 
 @dataclass(frozen=True, slots=True)
 class PartitionKey:
-    """The record of a partition of an input topic; which one, the record's own partition says."""
+    """The record of a partition of a group's input topic; which one, its own partition says."""
 
+    group: str
     topic: str
 
 
 def encode_key(key: ChunkKey | PartitionKey) -> bytes:
     """Return the key of a record: a JSON array."""
-    parts: list[str | int] = [key.topic]
+    parts: list[str | int] = [key.group, key.topic]
     if isinstance(key, ChunkKey):
         parts += [key.detector, key.ring_length, key.number]
     else:
         parts.append(_PARTITION)
     return msgspec.json.encode(parts)
+
+
+def key_start(group: str, topic: str) -> bytes:
+    """Return what the keys of all records of a group's input topic begin with, and no others."""
+    return msgspec.json.encode([group, topic])[:-1] + b","
 
 
 def decode_key(key: bytes | None) -> ChunkKey | PartitionKey:
@@ -56,10 +63,10 @@ def decode_key(key: bytes | None) -> ChunkKey | PartitionKey:
     except (msgspec.MsgspecError, UnicodeDecodeError):
         parts = []
     match parts:
-        case [str(topic), "partition"]:
-            found = PartitionKey(topic)
-        case [str(topic), str(detector), int(ring_length), int(number)]:
-            found = ChunkKey(topic, detector, ring_length, number)
+        case [str(group), str(topic), "partition"]:
+            found = PartitionKey(group, topic)
+        case [str(group), str(topic), str(detector), int(ring_length), int(number)]:
+            found = ChunkKey(group, topic, detector, ring_length, number)
     if found is None or encode_key(found) != key:
         raise StateCorrupt(Damage.FOREIGN, f"{shown_key(key)} is not the key of a state record")
     return found

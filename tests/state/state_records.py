@@ -31,6 +31,7 @@ def chunk(
     ring_length=8,
     seed=0,
     row=None,
+    group="workers",
     topic="metrics",
     number=2,
     held=(2, 0, 3),
@@ -60,7 +61,7 @@ def chunk(
         Overrides(max_anomaly_ratio=0.25, period=24, impute_mode="linear", custom_interval=5),
     ]
     return ChunkRecord(
-        key=ChunkKey(topic, detector, ring_length, number),
+        key=ChunkKey(group, topic, detector, ring_length, number),
         offset=1000,
         config_hash="0123456789ab",
         capacity=4 * max(k, 1),
@@ -74,12 +75,12 @@ def chunk(
     )
 
 
-def partition(topic="metrics"):
+def partition(topic="metrics", group="workers"):
     present = np.zeros(1, PRESENT)
     present["time_us"], present["first_us"], present["low_us"] = 1_600_000_000_000_000, -1, -(2**63)
     present["votes"], present["n_ahead"] = 7, 3
     return PartitionRecord(
-        key=PartitionKey(topic),
+        key=PartitionKey(group, topic),
         next_offset=1500,
         replay_from=900,
         present=present,
@@ -90,6 +91,7 @@ def partition(topic="metrics"):
             ChunkPosition("threshold", 0, 0, 1500),
         ],
         config_hash="0123456789ab",
+        topic_id="8f14e45f-ceea-467f-a0c2-3b5e1d0c9a11",
         made_by="0.1.0",
     )
 

@@ -69,7 +69,7 @@ def test_the_payload_written_today_is_the_golden_one(name):
 
 def test_what_the_golden_chunk_says_is_known_without_the_encoder():
     value = (GOLDEN / "chunk-v1.bin").read_bytes()
-    record = decode(b'["metrics","golden",8,2]', value, {"golden": ROW})
+    record = decode(b'["workers","metrics","golden",8,2]', value, {"golden": ROW})
     assert record.offset == 1000
     assert record.names[4] == 'requests{host="hôte-4"}'
     assert record.overrides[4].sensitivity == 80
@@ -142,9 +142,9 @@ def test_points_held_back_are_written_whole():
 @pytest.mark.parametrize(
     ("key", "text"),
     [
-        (ChunkKey("metrics", "forecast", 288, 17), b'["metrics","forecast",288,17]'),
-        (PartitionKey("metrics"), b'["metrics","partition"]'),
-        (ChunkKey("a", "partition", 0, 0), b'["a","partition",0,0]'),
+        (ChunkKey("g", "metrics", "forecast", 288, 17), b'["g","metrics","forecast",288,17]'),
+        (PartitionKey("g", "metrics"), b'["g","metrics","partition"]'),
+        (ChunkKey("a", "b", "partition", 0, 0), b'["a","b","partition",0,0]'),
     ],
 )
 def test_a_key_is_a_json_array(key, text):
@@ -155,10 +155,12 @@ def test_a_key_is_a_json_array(key, text):
 @pytest.mark.parametrize(
     "key",
     [
-        None, b"", b"[", b"{}", b"[]", b'["m"]', b'["m","forecast"]', b'["m","forecast",288]',
-        b'["m","forecast",288,-1]', b'["m","forecast",288,1.0]', b'["m","forecast",288,true]',
-        b'["m", "partition"]', b'["m","forecast",288,1,1]', b'["m","forecast",288,99999999999]',
-        b'["\xff","partition"]', b"[" * 100_000, b'["\\u006d","partition"]',
+        None, b"", b"[", b"{}", b"[]", b'["m"]', b'["g","m","forecast"]', b'["m","partition"]',
+        b'["m","forecast",288,1]', b'["g","m","forecast",288]', b'["g","m","forecast",288,-1]',
+        b'["g","m","forecast",288,1.0]', b'["g","m","forecast",288,true]',
+        b'["g","m", "partition"]', b'["g","m","forecast",288,1,1]',
+        b'["g","m","forecast",288,99999999999]', b'["g","\xff","partition"]', b"[" * 100_000,
+        b'["g","\\u006d","partition"]',
     ],
 )  # fmt: skip
 def test_a_key_of_another_form_is_refused(key):

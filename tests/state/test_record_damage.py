@@ -27,6 +27,7 @@ RECORDS = [
     chunk("spectral_residual", n_series=1, ring_length=64),
     partition(),
     partition("other"),
+    partition(group="others"),
 ]
 WRITTEN = [encode(record) for record in RECORDS]
 KEYS = sorted({key for key, _ in WRITTEN})
@@ -211,7 +212,7 @@ def test_a_frame_of_another_form_is_refused(frame, why):
 
 def test_a_value_under_the_key_of_another_record_is_refused():
     error = refused(WRITTEN[0][0], WRITTEN[2][1])
-    assert 'it was written under the key \'["metrics","forecast",8,3]\'' in str(error)
+    assert 'it was written under the key \'["workers","metrics","forecast",8,3]\'' in str(error)
     assert refused(WRITTEN[0][0], WRITTEN[5][1]).damage == Damage.INCONSISTENT
     assert refused(WRITTEN[5][0], WRITTEN[0][1]).damage == Damage.INCONSISTENT
 
@@ -347,6 +348,7 @@ def test_a_header_of_a_chunk_that_cannot_be_is_refused(changes, why):
         ({"spoke": [(1, 1), (1, 2)]}, "a speaking time is there twice"),
         ({"spoke": [(1, -1)]}, "at `$.spoke[0][1]`"),
         ({"present": {"time_us": 1 << 63}}, "at `$.present[...]`"),
+        ({"topic_id": None}, "at `$.topic_id`"),
         ({"made_by": None}, "at `$.made_by`"),
     ],
 )
