@@ -158,16 +158,23 @@ class Assignment:
                 partition, expected, start - 1,
             )  # fmt: skip
             return
+        log.error("%s ends before offset %d, where it was to be read", partition, expected)
+        self._made_anew(task)
+
+    def _made_anew(self, task: Task) -> None:
+        """Begin with a topic that was deleted and made again, of which `task` knows nothing."""
+        partition = task.partition
         log.error(
-            "%s ends before offset %d, where it was to be read: the topic was made anew. It is "
-            "read from offset %d on; its series begin cold",
-            partition, expected, start,
+            "%s: the topic was made anew; it is read from where %s begins, and its series begin "
+            "cold", partition, self._config.kafka.group_id,
         )  # fmt: skip
         self._metrics.state_problems.inc()
         self.close([partition])
-        self.tasks[partition] = Task(partition, self._config)
-        self.tasks[partition].tally = task.take_tally()
-        self.tasks[partition].enter(State.RUNNING)
+        successor = Task(partition, self._config)
+        successor.topic_id = self._consumer.topic_id(partition.topic) or ""
+        successor.tally = task.take_tally()
+        successor.enter(State.RUNNING)
+        self.tasks[partition] = successor
 
     # --------------------------------------------------------------------------- restoring
 
@@ -185,7 +192,11 @@ class Assignment:
                 if not restoration.step():
                     continue
                 # What the consumer may have taken in before it was paused was given to nobody.
-                self._consumer.rewind([partition])
+                if restoration.found.made_anew:
+                    restoration.task.next_offset = None
+                    self._consumer.start_over(partition)
+                else:
+                    self._consumer.rewind([partition])
             except RetriableError:
                 self.begin_again([partition])
                 raise
@@ -204,10 +215,13 @@ class Assignment:
         committed = self._consumer.committed(waiting)
         for partition in waiting:
             task, offset = self.tasks[partition], committed.get(partition)
-            task.next_offset = offset
+            topic_id = self._consumer.topic_id(partition.topic)
+            task.next_offset, task.topic_id = offset, topic_id or ""
             if offset is None or self._config.state.topic is None:
                 self._consumer.rewind([partition])
                 self._run(task)
+                continue
+            if topic_id is None:  # told soon: state has to be of the topic that there is now
                 continue
             task.enter(State.RESTORING)
             restoration = Restoration(task, offset, self._open_reader, self._decoder)
@@ -246,11 +260,23 @@ class Assignment:
         n_records = int(batch.offsets.searchsorted(end))
         return BatchPart(batch, 0, n_records) if n_records else None
 
-    def release(self, producer: RecordProducer) -> None:
-        """Go on with what was held for long enough, if the dead-letter topic can be reached.
+    def attend(self, producer: RecordProducer) -> None:
+        """Look after what changes outside: the dead-letter topic, and the input topics themselves.
 
         To be called when everything is committed: reading goes back to the group's offsets.
+
+        Raises
+        ------
+        RetriableError
+            The brokers are away; call it again.
         """
+        for task in [task for task in self.committable if task.topic_id != ""]:
+            topic_id = self._consumer.topic_id(task.partition.topic)
+            if topic_id and topic_id != task.topic_id:
+                self._consumer.start_over(task.partition)
+                self._made_anew(task)
+        for task in self.committable:
+            task.topic_id = task.topic_id or self._consumer.topic_id(task.partition.topic) or ""
         if not self._held or self._clock.monotonic_s() < self._held_until_s:
             return
         self._held_until_s = self._clock.monotonic_s() + self._held_s

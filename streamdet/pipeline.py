@@ -162,7 +162,7 @@ class Pipeline:
     def _commit_if_due(self) -> None:
         if self._clock.monotonic_s() - self._committed_s >= self._commit_interval_s:
             self._commit_if_dirty()
-            self._assignment.release(self._producer)
+            self._assignment.attend(self._producer)
 
     def _commit_if_dirty(self) -> None:
         """Make what was done final, count it, and show it."""

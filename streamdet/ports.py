@@ -84,6 +84,22 @@ class RecordConsumer(Protocol):
     def resume(self, partitions: Iterable[Partition]) -> None:
         """Return records of `partitions` again, from where they were paused."""
 
+    def start_over(self, partition: Partition) -> None:
+        """Read `partition` from where a group without offsets begins.
+
+        Raises
+        ------
+        RetriableError
+            The brokers are away; call it again.
+        """
+
+    def topic_id(self, topic: str) -> str | None:
+        """Return an id of `topic` that another one of its name, made later, does not have.
+
+        As it was some seconds ago, empty where brokers do not tell, None where they have
+        not answered yet. Waits for nobody.
+        """
+
     def end_offset(self, partition: Partition) -> int | None:
         """Return the newest known end of `partition`; None while unknown. Asks nobody."""
 

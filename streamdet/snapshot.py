@@ -172,6 +172,8 @@ class Restored:
     size_bytes: int = 0
     problems: list[str] = field(default_factory=list)
     """What could not be used, in words; its series begin cold."""
+    made_anew: bool = False
+    """Whether it is of another topic of that name, as the group's offset may be too."""
 
 
 def load(task: Task, records: Iterable[Record], committed: int) -> Restored:
@@ -215,6 +217,7 @@ def load(task: Task, records: Iterable[Record], committed: int) -> Restored:
             f"the state is of the topic with id {partition.topic_id}, and this one has "
             f"{task.topic_id}: the topic was made anew; nothing of the state is used"
         )
+        found.made_anew = True
         return found
     if partition.next_offset > committed and task.config.delivery == "exactly_once":
         found.problems.append(

@@ -405,6 +405,38 @@ def test_of_a_topic_that_was_made_anew_all_points_count_and_series_begin_cold(ca
     assert events(on)[-1]["isAnomaly"]  # restored from what was written since
 
 
+def test_a_topic_made_anew_is_known_by_its_id_where_offsets_tell_nothing(caplog):
+    on = broker()
+    produce(on, points(noise(50)))
+    worker = Worker(on, config(publish="all"))
+    worker.drain()
+    on.make_anew(INPUT)
+    produce(on, points(with_spikes(80, at=[60])))  # more than were there
+    worker.drain()
+    assert "the topic was made anew" in caplog.text
+    assert worker.metric("state_problems_total") == 1
+    assert {event["source"]["offset"] for event in events(on)[50:]} == set(range(80))
+    assert len({event["id"] for event in anomalies(on)}) == 1  # told twice, as one
+    assert on.committed(GROUP) == {P0: 80}
+
+
+def test_state_and_offsets_of_a_topic_that_was_made_anew_between_are_not_used(caplog):
+    on = broker()
+    produce(on, points(noise(50)))
+    first = Worker(on, config(publish="all"))
+    first.drain()
+    first.consumer.close()
+    on.make_anew(INPUT)
+    produce(on, points(with_spikes(80, at=[60])))
+    worker = Worker(on, config(publish="all"))
+    worker.drain()
+    assert "the topic was made anew" in caplog.text
+    assert worker.outcomes() == {"ok": 80}
+    assert worker.metric("state_problems_total") == 1
+    found = events(on)[50:]
+    assert [event["status"] for event in found] == ["warming"] * 12 + ["ok"] * 68
+
+
 def persevere(worker, turns):
     """Turn as `run` does."""
     for _ in range(turns):

@@ -26,13 +26,11 @@ from streamdet.kafka.batch import KafkaBatch, by_partition
 from streamdet.kafka.faults import RAISED, ClientTrouble, Names, fault_of, kafka_error_of
 from streamdet.kafka.offsets import ANSWER_TIMEOUT_S, GroupOffsets, place
 from streamdet.kafka.options import Options, begins_at, connect, consumer_options
+from streamdet.kafka.topic_lookup import TopicIds, exists
 from streamdet.ports import RebalanceListener
 from streamdet.types import Partition
 
 LOG = logging.getLogger(__name__)
-
-# brokers learn of a new topic one after the other: ask again before calling it missing
-_TOPIC_LOOKS, _TOPIC_LOOK_PAUSE_S = 4, 0.5
 
 
 class KafkaConsumer:
@@ -60,6 +58,7 @@ class KafkaConsumer:
         self._trouble = ClientTrouble(self._names)
         self._consumer = connect(Consumer, conf, self._trouble)
         self._offsets = GroupOffsets(self._consumer, self._names, begins_at(options))
+        self._topic_ids = TopicIds(options)
         self._listener: RebalanceListener | None = None
         self._listener_error: Exception | None = None
         self._probe_topic: str | None = None
@@ -177,6 +176,17 @@ class KafkaConsumer:
         self._paused.difference_update(its)
         self._consumer.resume([place(partition) for partition in its])
 
+    def topic_id(self, topic: str) -> str | None:
+        """Return Kafka's id of `topic`, as it was lately; see `ports.RecordConsumer`."""
+        return self._topic_ids.of(topic)
+
+    def start_over(self, partition: Partition) -> None:
+        """Read `partition`, where it is assigned, from where a group without offsets begins."""
+        if partition in self._assigned:
+            self._adrift.discard(partition)
+            self._pending = [batch for batch in self._pending if batch.partition != partition]
+            self._read_at(partition, self._offsets.start_of(partition))
+
     def end_offset(self, partition: Partition) -> int | None:
         """Return the end of `partition` as of the last answer to a fetch; None while unknown."""
         if partition not in self._assigned:
@@ -272,24 +282,12 @@ class KafkaConsumer:
             return
         topic = message.topic()
         missing = error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART
-        if missing and topic is not None and self._topic_exists(topic):
+        if missing and topic is not None and exists(self._consumer, topic):
             return
         fault = fault_of(error, "reading", self._names._replace(topic=topic))
         if not isinstance(fault, RetriableError):
             raise fault
         LOG.warning("%s", fault)
-
-    def _topic_exists(self, topic: str) -> bool:
-        for look in range(_TOPIC_LOOKS):
-            if look:
-                time.sleep(_TOPIC_LOOK_PAUSE_S)
-            try:
-                found = self._consumer.list_topics(topic, timeout=ANSWER_TIMEOUT_S)
-            except KafkaException:
-                continue
-            if found.topics[topic].error is None:
-                return True
-        return False
 
     def _probe(self, timeout_s: float) -> None:
         # Errors are reported, recovery is not. An idle consumer learns of it by asking.

@@ -75,6 +75,7 @@ class MemoryBroker:
         self.producers: dict[str, MemoryProducer] = {}
         """The newest producer of each transactional id; it alone is not fenced."""
         self._logs: dict[str, list[list[_Entry]]] = {}
+        self._lives: dict[str, int] = {}
         self._firsts: dict[Partition, int] = {}
         self._groups: dict[str, Group] = {}
         self._failures: list[_PlannedFailure] = []
@@ -85,6 +86,7 @@ class MemoryBroker:
     def create_topic(self, name: str, partitions: int = 1) -> None:
         """Make a topic; groups whose pattern it matches take it up."""
         self._logs[name] = [[] for _ in range(partitions)]
+        self._lives[name] = 1
         for group in self._groups.values():
             group.balance()
 
@@ -104,6 +106,7 @@ class MemoryBroker:
     def make_anew(self, name: str) -> None:
         """Delete a topic, and make it again with as many partitions; groups keep their offsets."""
         self._logs[name] = [[] for _ in self._logs[name]]
+        self._lives[name] += 1
         self._firsts = {p: first for p, first in self._firsts.items() if p.topic != name}
 
     def committed(self, group: str) -> Mapping[Partition, int]:
@@ -143,6 +146,10 @@ class MemoryBroker:
     def exists(self, topic: str) -> bool:
         """Return whether there is such a topic."""
         return topic in self._logs
+
+    def topic_id(self, topic: str) -> str:
+        """Return an id of `topic` that it has until it is made anew."""
+        return f"{topic}, life {self._lives[topic]}"
 
     def first_offset(self, partition: Partition) -> int:
         """Return the offset of the first record of `partition` that is left."""

@@ -103,6 +103,16 @@ class MemoryConsumer:
         """Return records of `partitions` again."""
         self._paused.difference_update(partitions)
 
+    def start_over(self, partition: Partition) -> None:
+        """Read `partition` from its first record."""
+        if partition in self._position:
+            self._position[partition] = self._broker.first_offset(partition)
+            self._began[partition] = self._position[partition]
+
+    def topic_id(self, topic: str) -> str | None:
+        """Return the broker's id of `topic`."""
+        return self._broker.topic_id(topic)
+
     def end_offset(self, partition: Partition) -> int | None:
         """Return the end of `partition`; None when it is not assigned."""
         return self._broker.end_offset(partition) if partition in self._position else None
