@@ -73,11 +73,12 @@ class Restoration:
             if batch is not None:
                 records += [batch.record(i) for i in range(len(batch.values))]
             yield False
-        self.found = load(self.task, records, self._committed)
+        for found in load(self.task, records, self._committed):
+            self.found = found
+            yield False
         del records
         for problem in self.found.problems:
             log.error("%s: %s; its series begin cold", self.task.partition, problem)
-        yield False
         if self.found.replay_from < self._committed:
             yield from self._replay()
         self.task.tally = Tally()
@@ -96,9 +97,7 @@ class Restoration:
             if batch is not None:
                 points = self._decoder.decode(batch, unit)
                 handles = self.task.route(points, partial(self._decoder.identify, batch))
-                judged = self.task.detect(points, handles)
-                for _ in self.task.select(judged):  # an onset's id is kept there
-                    pass
+                self.task.keep_onsets(self.task.detect(points, handles))
             yield False
 
     def _read(
@@ -153,6 +152,11 @@ class Restorations:
         self._clock = clock
         self._waiting: set[Partition] = set()
         self._under_way: dict[Partition, tuple[Restoration, float]] = {}
+
+    @property
+    def under_way(self) -> bool:
+        """Whether `step` has work to do, or waits itself for records to come."""
+        return bool(self._under_way)
 
     @property
     def problem(self) -> str | None:

@@ -267,6 +267,10 @@ class Task:
         """Yield the verdicts that are to be published; see `Selection.select`."""
         return self.selection.select(judged)
 
+    def keep_onsets(self, judged: Judged) -> None:
+        """Do without output what `select` does to the state; see `Selection.keep_onsets`."""
+        self.selection.keep_onsets(judged)
+
     def count(self, batch: RecordBatch, points: Points, judged: Judged, consumed: int) -> None:
         """Add a finished batch to the tally and advance to the offset after it.
 

@@ -81,7 +81,7 @@ class Service:
     def die(self, stream: list[Point], batch: int) -> None:
         """Begin again with what the state topic has, and replay what it lacks."""
         self.task = Task(PARTITION, self.config)
-        restored = load(self.task, self.topic, self.committed)
+        *_, restored = load(self.task, self.topic, self.committed)
         assert not restored.problems
         for start in range(restored.replay_from, self.committed, batch):
             self.process(stream, start, min(start + batch, self.committed))
