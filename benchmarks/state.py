@@ -1,87 +1,69 @@
-"""What state costs: to write it, to load it, by the series.
+"""What state costs: to write and to load it, to restore it.
 
-python -m benchmarks.state [--series N] [--ring N]
+python -m benchmarks.state records | restore
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from itertools import pairwise
 
-import numpy as np
-
+from benchmarks import restore
+from benchmarks.learnt import learn, settings
 from streamdet.config import Config
 from streamdet.snapshot import load, take
 from streamdet.task import Task
-from streamdet.types import Partition, Points, Record, SeriesId
-
-_MINUTE_US = 60_000_000
-_START_US = 1_700_000_000_000_000
+from streamdet.types import Partition, Record
 
 
-def minute(keys: list[bytes], number: int, random: np.random.Generator) -> Points:
-    """Return one point of each series, in an order of its own."""
-    n = len(keys)
-    size = np.array([len(key) for key in keys], np.int32)
-    start = np.cumsum(size, dtype=np.int64) - size
-    order = random.permutation(n)
-    return Points(
-        record=np.arange(n, dtype=np.int32),
-        element=np.full(n, -1, np.int32),
-        time_us=np.full(n, _START_US + number * _MINUTE_US),
-        value=random.normal(100, 5, n),
-        buffer=np.frombuffer(b"".join(keys), np.uint8),
-        key_start=start[order],
-        key_size=size[order],
-        raw=np.zeros(n, np.bool_),
-        offset=np.arange(number * n, (number + 1) * n),
-        record_us=np.full(n, _START_US + number * _MINUTE_US),
+def records(n_series: int, ring_length: int, minutes: int) -> None:
+    """Print what records of the state take, in bytes and in time, without any broker."""
+    config = Config.model_validate(settings(n_series, ring_length))
+    partition = Partition("points", 0)
+    task = learn(partition, config, range(n_series), minutes)
+
+    began_s = time.perf_counter()
+    taken = list(take(task, "state", 1 << 62))
+    took_s = time.perf_counter() - began_s
+    size_bytes = sum(len(record.key or b"") + len(record.value or b"") for record in taken)
+    print(f"{n_series:,} series, ring {ring_length}, {minutes} points each")
+    print(
+        f"written: {len(taken):,} records, {size_bytes:,} bytes, {size_bytes / n_series:.0f} each"
     )
+    print(f"         {took_s:.2f} s, {took_s / n_series * 1e6:.1f} us a series")
 
-
-def _never_asked(record: int) -> SeriesId:
-    raise AssertionError("keys are the identities' own text")
+    where = Partition("state", 0)
+    stored = [Record(where, i, 0, r.key, r.value) for i, r in enumerate(taken)]
+    fresh = Task(partition, config)
+    steps_s = [time.perf_counter()]
+    for step in load(fresh, stored, minutes):
+        found = step
+        steps_s.append(time.perf_counter())
+    took_s = steps_s[-1] - steps_s[0]
+    assert found.n_series == n_series, found.problems[:3]
+    longest_s = max(b - a for a, b in pairwise(steps_s))
+    print(
+        f"loaded:  {found.size_bytes:,} bytes in {took_s:.2f} s, {took_s / n_series * 1e6:.1f} us "
+        f"a series; {len(steps_s) - 1} steps, the longest {longest_s:.3f} s"
+    )
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.state", description=__doc__)
-    parser.add_argument("--series", type=int, default=100_000)
-    parser.add_argument("--ring", type=int, default=288)
-    parser.add_argument("--minutes", type=int, default=300)
-    chosen = parser.parse_args()
-    n, random = chosen.series, np.random.default_rng(1)
-    config = Config.model_validate(
-        {
-            "detection": {"ring_length": chosen.ring, "period": 0, "granularity": "minutely"},
-            "limits": {"max_series": n},
-        }
-    )
-    keys = [f'm{{host="{i}"}}'.encode() for i in range(n)]
-    task = Task(Partition("points", 0), config)
-    for number in range(chosen.minutes):
-        points = minute(keys, number, random)
-        task.detect(points, task.route(points, _never_asked))
-    task.next_offset = chosen.minutes * n
-
-    began_s = time.perf_counter()
-    records = list(take(task, "state", 1 << 62))
-    took_s = time.perf_counter() - began_s
-    size_bytes = sum(len(record.key or b"") + len(record.value or b"") for record in records)
-    print(f"{n:,} series, ring {chosen.ring}, {chosen.minutes} points each")
-    print(f"written: {len(records):,} records, {size_bytes:,} bytes, {size_bytes / n:.0f} a series")
-    print(f"         {took_s:.2f} s, {took_s / n * 1e6:.1f} us a series")
-
-    where = Partition("state", 0)
-    stored = [Record(where, i, 0, r.key, r.value) for i, r in enumerate(records)]
-    fresh = Task(Partition("points", 0), config)
-    began_s = time.perf_counter()
-    found = load(fresh, stored, chosen.minutes * n)
-    took_s = time.perf_counter() - began_s
-    assert found.n_series == n, found.problems[:3]
-    print(
-        f"loaded:  {found.size_bytes:,} bytes in {took_s:.2f} s, {took_s / n * 1e6:.1f} us a series"
-    )
+    every = argparse.ArgumentParser(add_help=False)
+    every.add_argument("--series", type=int, default=100_000)
+    every.add_argument("--ring", type=int, default=288, help="length of each series' ring")
+    every.add_argument("--minutes", type=int, default=300, help="points that each has learnt from")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("records", parents=[every], help=records.__doc__)
+    restoring = commands.add_parser("restore", parents=[every], help=restore.report.__doc__)
+    restoring.add_argument("--replayed", type=int, default=200_000, help="points to replay")
+    restoring.add_argument("--rounds", type=int, default=3)
+    asked = vars(parser.parse_args())
+    run = {"records": records, "restore": restore.report}[asked.pop("command")]
+    run(asked.pop("series"), asked.pop("ring"), asked.pop("minutes"), **asked)
 
 
 if __name__ == "__main__":

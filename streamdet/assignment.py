@@ -88,6 +88,11 @@ class Assignment:
             )
         return None
 
+    @property
+    def restoring(self) -> bool:
+        """Whether `step` has work to do, or waits itself for records to come."""
+        return bool(self._restorations)
+
     def running(self, partition: Partition) -> Task | None:
         """Return the task of a partition that is worked on; None: it is not."""
         task = self.tasks.get(partition)

@@ -115,8 +115,9 @@ class Pipeline:
         self._commit_if_due()
 
     def _poll(self) -> Sequence[RecordBatch]:
+        timeout_s = 0 if self._assignment.restoring else _POLL_TIMEOUT_S
         try:
-            batches = self._consumer.poll(self._config.limits.batch_records, _POLL_TIMEOUT_S)
+            batches = self._consumer.poll(self._config.limits.batch_records, timeout_s)
         except RetriableError as error:
             self._show_problem(str(error))
             return ()

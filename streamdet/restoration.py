@@ -71,11 +71,12 @@ class Restoration:
             if batch is not None:
                 records += [batch.record(i) for i in range(len(batch.values))]
             yield False
-        self.found = load(self.task, records, self._committed)
+        for found in load(self.task, records, self._committed):
+            self.found = found
+            yield False
         del records
         for problem in self.found.problems:
             log.error("%s: %s; its series begin cold", self.task.partition, problem)
-        yield False
         if self.found.replay_from < self._committed:
             yield from self._replay()
         self.task.tally = Tally()
@@ -94,9 +95,7 @@ class Restoration:
             if batch is not None:
                 points = self._decoder.decode(batch, unit)
                 handles = self.task.route(points, partial(self._decoder.identify, batch))
-                judged = self.task.detect(points, handles)
-                for _ in self.task.select(judged):  # an onset's id is kept there
-                    pass
+                self.task.keep_onsets(self.task.detect(points, handles))
             yield False
 
     def _read(

@@ -75,6 +75,14 @@ class Selection:
         for i in np.flatnonzero(published).tolist():
             yield self._row(released, verdicts, i)
 
+    def keep_onsets(self, judged: Judged) -> None:
+        """Keep the ids that `select` would keep, where nothing is published: in a replay."""
+        released, verdicts = judged.released, judged.verdicts
+        for i in np.flatnonzero(verdicts.state == IncidentState.ONSET).tolist():
+            handle = int(released.handle[i])
+            place = int(released.offset[i]), int(released.element[i])
+            self._incident(handle, IncidentState.ONSET, self._store.name(handle), *place)
+
     def _row(self, released: Released, verdicts: Verdicts, i: int) -> Verdict:
         handle = int(released.handle[i])
         name = self._store.name(handle)

@@ -8,7 +8,7 @@ record says from where on, what the time was there, and which chunks there have 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -44,6 +44,9 @@ RECORD_MAX_BYTES = 15 << 20
 """Larger ones are not written. Most have a tenth of a mebibyte; points held back add to them."""
 
 _SINCE_MAX_S = 5.0
+_CHUNKS_A_STEP = 16
+"""Of `load`: some 50 ms. 100,000 series with rings of 288 are 600 chunks, and two seconds."""
+
 LAYOUTS = {name: detector.layout.row for name, detector in DETECTORS.items()}
 
 
@@ -176,8 +179,10 @@ class Restored:
     """Whether it is of another topic of that name, as the group's offset may be too."""
 
 
-def load(task: Task, records: Iterable[Record], committed: int) -> Restored:
+def load(task: Task, records: Iterable[Record], committed: int) -> Iterator[Restored]:
     """Put into a task, which must be new, what the state topic has of its partition.
+
+    A few chunks at a time, so that other partitions are worked on in between.
 
     Parameters
     ----------
@@ -189,10 +194,11 @@ def load(task: Task, records: Iterable[Record], committed: int) -> Restored:
     committed : int
         The group's offset; replay goes up to it.
 
-    Returns
-    -------
+    Yields
+    ------
     Restored
-        From where to replay. Nothing raises: what is not sound is left out, and said.
+        The same object after each step; complete with the last. It tells from where to replay.
+        Nothing raises: what is not sound is left out, and said.
     """
     newest: dict[bytes, Record] = {}
     found = Restored(committed)
@@ -203,14 +209,33 @@ def load(task: Task, records: Iterable[Record], committed: int) -> Restored:
         if key.startswith(start):
             newest[key] = record
             found.size_bytes += len(key) + len(record.value or b"")
-    own = newest.pop(encode_key(PartitionKey(group, topic)), None)
+    partition = _own(task, newest, found, committed)
+    if partition is not None:
+        found.replay_from = partition.replay_from
+        for number, place in enumerate(partition.chunks, start=1):
+            _load_chunk(task, place, newest, committed, found)
+            if number % _CHUNKS_A_STEP == 0:
+                yield found
+        for pool in task.store.pools:
+            pool.find_free()
+        task.roster.roll_up_again()
+        task.event_time.go_to(TimePosition(partition.present, partition.spoke))
+        task.contains_before = partition.replay_from
+    yield found
+
+
+def _own(
+    task: Task, newest: Mapping[bytes, Record], found: Restored, committed: int
+) -> PartitionRecord | None:
+    """Return the partition's own record; None: there is none, or none that can be used."""
+    own = newest.get(encode_key(PartitionKey(task.config.kafka.group_id, task.partition.topic)))
     if own is None or own.value is None:
-        return found
+        return None
     try:
         partition = decode(own.key, own.value, LAYOUTS)
     except StateCorrupt as error:
         found.problems.append(str(error))
-        return found
+        return None
     assert isinstance(partition, PartitionRecord)
     if partition.topic_id and task.topic_id and partition.topic_id != task.topic_id:
         found.problems.append(
@@ -218,38 +243,38 @@ def load(task: Task, records: Iterable[Record], committed: int) -> Restored:
             f"{task.topic_id}: the topic was made anew; nothing of the state is used"
         )
         found.made_anew = True
-        return found
+        return None
     if partition.next_offset > committed and task.config.delivery == "exactly_once":
         found.problems.append(
             f"the state is of offset {partition.next_offset} and the group's offset {committed}: "
             "it was set back, or the topic made anew; nothing of the state is used"
         )
-        return found
-    found.replay_from = partition.replay_from
-    for place in partition.chunks:
-        chunk_key = ChunkKey(group, topic, *place[:3])
-        stored = newest.get(encode_key(chunk_key))
-        if stored is None or stored.value is None:
-            found.problems.append(f"state of {chunk_key} is missing")
-            continue
-        try:
-            chunk = decode(stored.key, stored.value, LAYOUTS)
-        except StateCorrupt as error:
-            found.problems.append(str(error))
-            continue
-        assert isinstance(chunk, ChunkRecord)
-        if chunk.offset < place.offset:
-            found.problems.append(
-                f"state of {chunk_key} is from {chunk.offset}, not {place.offset}"
-            )
-            continue
-        found.n_series += _put(task, chunk, committed, found.problems)
-    for pool in task.store.pools:
-        pool.find_free()
-    task.roster.roll_up_again()
-    task.event_time.go_to(TimePosition(partition.present, partition.spoke))
-    task.contains_before = partition.replay_from
-    return found
+        return None
+    return partition
+
+
+def _load_chunk(
+    task: Task,
+    place: ChunkPosition,
+    newest: Mapping[bytes, Record],
+    committed: int,
+    found: Restored,
+) -> None:
+    key = ChunkKey(task.config.kafka.group_id, task.partition.topic, *place[:3])
+    stored = newest.get(encode_key(key))
+    if stored is None or stored.value is None:
+        found.problems.append(f"state of {key} is missing")
+        return
+    try:
+        chunk = decode(stored.key, stored.value, LAYOUTS)
+    except StateCorrupt as error:
+        found.problems.append(str(error))
+        return
+    assert isinstance(chunk, ChunkRecord)
+    if chunk.offset < place.offset:
+        found.problems.append(f"state of {key} is from {chunk.offset}, not {place.offset}")
+        return
+    found.n_series += _put(task, chunk, committed, found.problems)
 
 
 def _put(task: Task, chunk: ChunkRecord, committed: int, problems: list[str]) -> int:

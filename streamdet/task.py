@@ -287,6 +287,10 @@ class Task:
             first = min(reject.record for reject in points.rejects)
             self.dead_letter_from = int(batch.offsets[first])
 
+    def keep_onsets(self, judged: Judged) -> None:
+        """Do without output what `select` does to the state; see `Selection.keep_onsets`."""
+        self.selection.keep_onsets(judged)
+
     def count(self, batch: RecordBatch, points: Points, judged: Judged, consumed: int) -> None:
         """Add a finished batch to the tally and advance to the offset after it.
 

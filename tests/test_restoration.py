@@ -208,3 +208,32 @@ def test_points_that_the_state_contains_are_counted_once_more_where_they_are_rea
     heir.drain()
     consumed = heir.metric("points_consumed_total", topic=INPUT)
     assert consumed == sum(heir.outcomes().values())
+
+
+def test_other_partitions_are_worked_on_while_the_state_of_one_is_loaded():
+    on = broker(2)
+    hosts = 5 * snapshot._CHUNKS_A_STEP  # a chunk each
+    for host in range(hosts):
+        produce(on, [point(0, 100.0, host=str(host))], key=str(host).encode())
+    first = Worker(on, config(publish="all", limits={"batch_records": 10}))
+    first.drain()
+    on.expel(first.consumer)
+    for minute in range(100):
+        produce(on, [point(minute, 100.0, host="other")], 1, key=b"other")
+    heir = Worker(on, config(publish="all", limits={"batch_records": 10}))
+    heir.turn()
+    seen = []
+    while heir.pipeline.status.not_ready is not None:
+        heir.turn()
+        seen.append(len(on.read(ANOMALIES)))
+    assert seen[0] < seen[1] < seen[2]
+
+
+@pytest.mark.parametrize("turns", range(15, 21))
+def test_what_follows_an_onset_that_was_replayed_names_its_incident(undisturbed, turns):
+    on = filled()
+    worker = Worker(on, settings())
+    worker.turn(turns)
+    on.expel(worker.consumer)
+    Worker(on, settings()).drain()
+    assert said(on) == undisturbed["exactly_once"]

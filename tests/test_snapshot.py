@@ -82,7 +82,7 @@ class Service:
     def die(self, stream: list[Point], batch: int) -> None:
         """Begin again with what the state topic has, and replay what it lacks."""
         self.task = Task(PARTITION, self.config)
-        restored = load(self.task, self.topic, self.committed)
+        *_, restored = load(self.task, self.topic, self.committed)
         assert not restored.problems
         for start in range(restored.replay_from, self.committed, batch):
             self.process(stream, start, min(start + batch, self.committed))
@@ -168,7 +168,7 @@ def test_groups_that_share_a_topic_read_their_own_state_only():
         n_series = service.task.store.n_series
         want, own_bytes = service.state(), sum(len(r.key) + len(r.value) for r in service.topic)
         service.task = Task(PARTITION, service.config)
-        found = load(service.task, both, service.committed)
+        *_, found = load(service.task, both, service.committed)
         assert found == Restored(service.committed, n_series=n_series, size_bytes=own_bytes)
         assert service.state() == want
 
@@ -176,7 +176,7 @@ def test_groups_that_share_a_topic_read_their_own_state_only():
 def test_a_group_whose_name_begins_as_anothers_does_not_get_its_state():
     service = written(of_group("one"), stream_of(1, 40))
     for name in ("on", "one2", 'one","t', "o"):
-        found = load(Task(PARTITION, of_group(name)), service.topic, service.committed)
+        *_, found = load(Task(PARTITION, of_group(name)), service.topic, service.committed)
         assert (found.n_series, found.size_bytes, found.problems) == (0, 0, []), name
 
 
@@ -188,7 +188,7 @@ def test_state_of_a_topic_that_was_made_anew_is_not_used(then, now, used):
     config = of_group("one")
     service = written(config, stream_of(1, 40), topic_id=then)
     task = Task(PARTITION, config, topic_id=now)
-    found = load(task, service.topic, service.committed)
+    *_, found = load(task, service.topic, service.committed)
     assert found.replay_from == service.committed
     if used:
         assert (found.problems, task.store.n_series) == ([], service.task.store.n_series)

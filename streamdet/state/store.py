@@ -51,13 +51,13 @@ class Pool:
         self.ring = np.full((_SLOTS_START, ring_length), np.nan, np.float32)
         self.rows["time_us"] = self.rows["newest_us"] = NEVER
         self.names: list[str | None] = []
+        self._names_size = 0
         self._free: list[int] = []
 
     @property
     def size_bytes(self) -> int:
         """Memory held, in bytes, names included."""
-        names = sum(len(name) for name in self.names if name is not None)
-        return int(self.rows.nbytes) + self.ring.nbytes + names
+        return int(self.rows.nbytes) + self.ring.nbytes + self._names_size
 
     @property
     def header(self) -> NDArray[np.void]:
@@ -67,6 +67,7 @@ class Pool:
 
     def take(self, name: str) -> int:
         """Return a cleared slot for the series `name`."""
+        self._names_size += len(name)
         if self._free:
             slot = self._free.pop()
             self.names[slot] = name
@@ -84,8 +85,9 @@ class Pool:
 
     def give_back(self, slot: int) -> None:
         """Free `slot`."""
-        assert self.names[slot] is not None, "a slot is freed once"
-        self.names[slot] = None
+        name, self.names[slot] = self.names[slot], None
+        assert name is not None, "a slot is freed once"
+        self._names_size -= len(name)
         self.rows["time_us"][slot] = self.rows["newest_us"][slot] = NEVER
         self._free.append(slot)
 
@@ -108,6 +110,7 @@ class Pool:
         self.names += [None] * (end - len(self.names))
         for slot, name in zip(at.tolist(), names, strict=True):
             self.names[slot] = name
+        self._names_size += sum(map(len, names))
         self.rows[at], self.ring[at] = rows, ring
 
     def find_free(self) -> None:

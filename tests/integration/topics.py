@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import threading
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
@@ -96,24 +97,43 @@ def read_with_kcat(kcat: Path, bootstrap: str, topic: str) -> list[tuple[bytes, 
 
 
 class Load:
-    """A producer at work while the block runs: points of 60 series, each in order.
+    """A producer at work while the block runs: points of some series, each in order.
 
     Parameters
     ----------
     points_per_s
-        About; a slow machine gets fewer.
+        Evenly; what a slow machine is behind with is caught up.
     points_max
         It stops there.
+    n_series
+        Each has a point a minute of event time.
+    partition
+        To write to; None: the ones that the series' keys stand for.
+    spikes
+        Share of points that are anomalies.
     """
 
     SERIES = 60
     _TICK_S = 0.05
 
-    def __init__(self, bootstrap: str, topic: str, points_per_s: int, points_max: int) -> None:
+    def __init__(
+        self,
+        bootstrap: str,
+        topic: str,
+        points_per_s: int,
+        points_max: int,
+        *,
+        n_series: int = SERIES,
+        partition: int | None = None,
+        spikes: float = 0.0,
+    ) -> None:
         self._producer = _producer(bootstrap)
         self._topic = topic
-        self._a_tick = int(points_per_s * self._TICK_S)
+        self._points_per_s = points_per_s
         self._points_max = points_max
+        self._n_series = n_series
+        self._partition = partition
+        self._spikes = spikes
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self.points = 0
@@ -135,11 +155,18 @@ class Load:
 
     def _run(self) -> None:
         random = np.random.default_rng(7)
+        began_s = time.monotonic()
         while self.points < self._points_max and not self._stop.wait(self._TICK_S):
-            for value in random.normal(100, 1, self._a_tick).round(3).tolist():
-                minute, series = divmod(self.points, self.SERIES)
+            due = int((time.monotonic() - began_s) * self._points_per_s)
+            n = min(due, self._points_max) - self.points
+            values = random.normal(100, 1, n).round(3) + 50 * (random.random(n) < self._spikes)
+            for value in values.tolist():
+                minute, series = divmod(self.points, self._n_series)
                 body = point(minute, value, host=f"h{series}")
-                _send(self._producer, OutgoingRecord(self._topic, b"%d" % series, body))
+                record = OutgoingRecord(
+                    self._topic, b"%d" % series, body, partition=self._partition
+                )
+                _send(self._producer, record)
                 self.points += 1
 
 
@@ -162,6 +189,7 @@ def _send(producer: Producer, record: OutgoingRecord) -> None:
                 record.topic,
                 record.value,
                 record.key,
+                -1 if record.partition is None else record.partition,
                 headers=list(record.headers),
                 timestamp=record.timestamp_ms or 0,
                 partition=-1 if record.partition is None else record.partition,

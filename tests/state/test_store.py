@@ -8,7 +8,7 @@ from streamdet.config import Config
 from streamdet.event_time import EventTime
 from streamdet.kernels.header import HEADER, NEVER, whole_lines
 from streamdet.kernels.table import MISSING
-from streamdet.state.store import FULL, Store
+from streamdet.state.store import FULL, Pool, Store
 from streamdet.types import SeriesId, StateLayout
 
 ROW = whole_lines([*HEADER, ("level", "<f8")])
@@ -127,6 +127,17 @@ def test_the_size_of_the_state_is_counted():
     for series in ids(1000):
         store.admit(series, LAYOUT, 288)
     assert store.size_bytes - empty >= 1000 * (64 + 4 * 288)
+
+
+def test_the_memory_of_names_ends_with_their_series():
+    pool = Pool(LAYOUT, 0)
+    before = pool.size_bytes
+    slot = pool.take("twelve bytes")
+    assert pool.size_bytes == before + 12
+    pool.give_back(slot)
+    assert pool.size_bytes == before
+    pool.put(0, np.array([slot], np.int32), ["five5"], pool.rows[:1].copy(), pool.ring[:1].copy())
+    assert pool.size_bytes == before + 5
 
 
 def test_slots_that_are_free_after_a_restore_are_no_series():

@@ -67,7 +67,7 @@ class Run:
 
     def die(self, chance: random.Random) -> None:
         self.task = Task(PLACE, self.task.config, self.committed)
-        found = load(self.task, self._state, self.committed)
+        *_, found = load(self.task, self._state, self.committed)
         assert not found.problems
         at = found.replay_from
         while at < self.committed:
