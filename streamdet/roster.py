@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +53,7 @@ class Roster:
         self._rolled_up_handles: set[int] = set()
         self._without_leaves: set[int] = set()
         self._refused_a_series = False
+        self._rule = _rule_lookup(config)
 
     def route(self, points: Points, identify: Callable[[int], SeriesId]) -> NDArray[np.int64]:
         """Return the handle of each point's series, taking in new ones.
@@ -107,7 +109,7 @@ class Roster:
 
     def settings(self, handle: int) -> DetectionConfig:
         """Return what the series of `handle` is judged by."""
-        return self._overridden.get(handle) or self._config.detection_for(self.series(handle))
+        return self._overridden.get(handle) or self._rule(self._store.name(handle))
 
     def series(self, handle: int) -> SeriesId:
         """Return the series of `handle`."""
@@ -141,7 +143,7 @@ class Roster:
         settings = self._overridden.get(handle) if self._overridden else None
         if settings is None or self.is_rolled_up(handle):
             return None
-        rule = self._config.detection_for(self.series(handle))
+        rule = self._rule(self._store.name(handle))
         given = {each.name: getattr(settings, each.name) for each in fields(Overrides)}
         return Overrides(**{k: v for k, v in given.items() if v != getattr(rule, k)})
 
@@ -151,9 +153,7 @@ class Roster:
 
     def restored_settings(self, name: str, overrides: Overrides | None) -> DetectionConfig:
         """Return what a series out of the state topic is judged by now."""
-        settings = self._config.detection
-        if self._config.rules:
-            settings = self._config.detection_for(SeriesId.parse(name))
+        settings = self._rule(name)
         if overrides is None:
             return settings
         given = {name: value for name, value in asdict(overrides).items() if value is not None}
@@ -294,3 +294,15 @@ class Roster:
                 self._partition,
                 self._config.limits.max_series,
             )
+
+
+def _rule_lookup(config: Config) -> Callable[[str], DetectionConfig]:
+    """Return what tells the settings that rules give to a series, by its text."""
+    if not config.rules:
+        return lambda name: config.detection
+
+    @lru_cache(maxsize=10_000)  # reading the text takes as long as all else of an event
+    def lookup(name: str) -> DetectionConfig:
+        return config.detection_for(SeriesId.parse(name))
+
+    return lookup

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,7 +12,7 @@ from streamdet.config import Config
 from streamdet.kernels.header import ABSENT, JUDGE, RETURNED
 from streamdet.roster import Roster
 from streamdet.serde.event import event_id
-from streamdet.state.store import Store
+from streamdet.state.store import Pool, Store
 from streamdet.types import (
     IncidentState,
     Judged,
@@ -19,12 +20,12 @@ from streamdet.types import (
     Partition,
     Points,
     Released,
-    SeriesId,
     Verdict,
     Verdicts,
 )
 
 _KINDS = {JUDGE: "point", ABSENT: "absent", RETURNED: "returned"}
+_STATES = tuple(IncidentState)
 
 
 class Selection:
@@ -71,65 +72,86 @@ class Selection:
             "onsets": (verdicts.state == IncidentState.ONSET) | recovered,
             "all": released.use == JUDGE,
         }[self._config.output.publish] | (released.use >= ABSENT)
-        # In the order of release: of a series that is event time's, wherever batches end.
-        for i in np.flatnonzero(published).tolist():
-            yield self._row(released, verdicts, i)
+        index = np.flatnonzero(published)
+        if len(index):
+            yield from self._rows(released, verdicts, index)
 
     def keep_onsets(self, judged: Judged) -> None:
         """Keep the ids that `select` would keep, where nothing is published: in a replay."""
         released, verdicts = judged.released, judged.verdicts
         for i in np.flatnonzero(verdicts.state == IncidentState.ONSET).tolist():
             handle = int(released.handle[i])
-            place = int(released.offset[i]), int(released.element[i])
-            self._incident(handle, IncidentState.ONSET, self._store.name(handle), *place)
-
-    def _row(self, released: Released, verdicts: Verdicts, i: int) -> Verdict:
-        handle = int(released.handle[i])
-        name = self._store.name(handle)
-        state = IncidentState(verdicts.state[i])
-        offset, element = int(released.offset[i]), int(released.element[i])
-        kind = _KINDS[int(released.use[i])]
-        pool, _ = self._store.at(handle)
-        settings = self._roster.settings(handle)
-        status = "incomplete" if released.incomplete[i] else "ok"
-        if kind == "point" and np.isnan(verdicts.expected_value[i]):
-            status = "warming"
-        return Verdict(
-            series=SeriesId.parse(name),
-            partition=self._partition,
-            offset=offset,
-            element=element,
-            time_us=int(released.time_us[i]),
-            value=float(verdicts.value[i]),
-            expected_value=float(verdicts.expected_value[i]),
-            upper_margin=float(verdicts.upper_margin[i]),
-            lower_margin=float(verdicts.lower_margin[i]),
-            score=float(verdicts.score[i]),
-            severity=float(verdicts.severity[i]),
-            is_anomaly=bool(verdicts.is_anomaly[i]),
-            incident=self._incident(handle, state, name, offset, element),
-            state=state,
-            sensitivity=int(verdicts.sensitivity[i]),
-            period=int(verdicts.period[i]),
-            detector=pool.layout.detector,
-            status=status,
-            config_hash=self._config.detection_hash,
-            transform=settings.transform,
-            aggregate=settings.aggregate.function if settings.aggregate is not None else None,
-            kind=kind,
-        )
-
-    def _incident(
-        self, handle: int, state: IncidentState, name: str, offset: int, element: int
-    ) -> str | None:
-        """Return the id of the incident that a point is of, and keep that of an onset."""
-        if state == IncidentState.NONE:
-            return None
-        pool, slot = self._store.at(handle)
-        kept = pool.rows["incident"][slot]
-        if state == IncidentState.ONSET:
+            pool, slot = self._store.at(handle)
             made = event_id(
-                self._config.detection_hash, name.encode(), self._partition, offset, element
-            )
-            kept[:] = np.frombuffer(bytes.fromhex(made), np.uint8)
-        return str(kept.tobytes().hex())
+                self._config.detection_hash, self._store.name(handle), self._partition,
+                int(released.offset[i]), int(released.element[i]), _KINDS[int(released.use[i])],
+            )  # fmt: skip
+            Incidents(pool).keep(slot, made)
+
+    def _rows(
+        self, released: Released, verdicts: Verdicts, index: NDArray[np.int64]
+    ) -> Iterator[Verdict]:
+        """Yield the rows at `index` in the order of release.
+
+        Of a series that is event time's, wherever batches end.
+        """
+        told = (
+            released.handle, released.use, released.offset, released.element,
+            released.incomplete, verdicts.state, released.time_us, verdicts.value,
+            verdicts.expected_value, verdicts.upper_margin, verdicts.lower_margin, verdicts.score,
+            verdicts.severity, verdicts.is_anomaly, verdicts.sensitivity, verdicts.period,
+        )  # fmt: skip
+        pools = self._store.pools
+        incidents: list[Incidents | None] = [None] * len(pools)
+        partition, config_hash = self._partition, self._config.detection_hash
+        for (
+            handle, use, offset, element, incomplete, state, time_us, value, expected,
+            upper, lower, score, severity, is_anomaly, sensitivity, period,
+        ) in zip(*(column[index].tolist() for column in told), strict=True):  # fmt: skip
+            number, slot = handle >> 32, handle & 0xFFFFFFFF
+            pool = pools[number]
+            name = pool.names[slot]
+            assert name is not None, "a handle in use has a name"
+            settings = self._roster.settings(handle)
+            kind = _KINDS[use]
+            made = event_id(config_hash, name, partition, offset, element, kind)
+            status = "incomplete" if incomplete else "ok"
+            if kind == "point" and math.isnan(expected):
+                status = "warming"
+            incident = None
+            if state != IncidentState.NONE:
+                its = incidents[number] = incidents[number] or Incidents(pool)
+                if state == IncidentState.ONSET:
+                    its.keep(slot, made)
+                incident = its.of(slot)
+            yield Verdict(
+                made, name, partition, offset, element, time_us, value, expected, upper, lower,
+                score, severity, is_anomaly, incident, _STATES[state], sensitivity, period,
+                pool.layout.detector, status, config_hash, settings.transform,
+                settings.aggregate.function if settings.aggregate is not None else None, kind,
+            )  # fmt: skip
+
+
+class Incidents:
+    """The ids of the open incidents of a pool's series, kept in their rows.
+
+    Read and written as bytes: numpy takes a microsecond for a field of one record.
+    """
+
+    def __init__(self, pool: Pool) -> None:
+        rows = pool.rows
+        self._bytes = rows.view(np.uint8).data
+        self._row_bytes = rows.itemsize
+        assert rows.dtype.fields is not None, "a row has fields"
+        kind, self._start, *_ = rows.dtype.fields["incident"]
+        self._size = kind.itemsize
+
+    def of(self, slot: int) -> str:
+        """Return the id that is kept for a series."""
+        at = slot * self._row_bytes + self._start
+        return self._bytes[at : at + self._size].hex()
+
+    def keep(self, slot: int, made: str) -> None:
+        """Keep the id of an onset's event."""
+        at = slot * self._row_bytes + self._start
+        self._bytes[at : at + self._size] = bytes.fromhex(made)

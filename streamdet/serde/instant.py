@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 
 from streamdet.errors import RecordError
 from streamdet.types import Reason
@@ -51,6 +52,7 @@ def parse_instant(text: str) -> int:
     return seconds * 1_000_000 + (int(fraction.ljust(6, "0")[:6]) if fraction else 0)
 
 
+@lru_cache(maxsize=1_024)  # the points of a batch are often of a few times
 def format_instant(time_us: int) -> str:
     """Return `time_us` as ISO 8601 in UTC, with as many digits of the fraction as it has."""
     text = (_EPOCH + timedelta(microseconds=time_us)).isoformat(timespec="microseconds")

@@ -6,6 +6,7 @@ import json
 import math
 from typing import get_args
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -259,6 +260,18 @@ def test_the_id_is_the_same_for_the_same_input_and_settings():
 )
 def test_the_id_changes_with_settings_series_and_position(changed):
     assert body(encode(verdict()))["id"] != body(encode(verdict(**changed)))["id"]
+
+
+@given(
+    metric=st.from_regex(r"[a-zA-Z_:][a-zA-Z0-9_:./-]{0,9}", fullmatch=True) | names,
+    dimensions=st.dictionaries(
+        names | st.sampled_from(["a", "b:c", "x-y"]), st.text('ab"\\,={}é\n')
+    ),
+)
+def test_a_series_is_told_in_json_as_its_fields_are(metric, dimensions):
+    record = encode(verdict(series=SeriesId.of(metric, dimensions)))
+    told = msgspec.json.encode({"metric": metric, "dimensions": dict(sorted(dimensions.items()))})
+    assert told[1:-1] in (record.value or b"")
 
 
 def test_the_encoder_remembers_a_bounded_number_of_series():

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from jsonschema import Draft202012Validator
 
+from streamdet.serde.event import event_id
 from streamdet.types import IncidentState, OutgoingRecord, Partition, SeriesId, Verdict
 
 SCHEMA_PATH = Path(__file__).parents[2] / "docs" / "event.schema.json"
@@ -18,9 +20,9 @@ ONSET_ID = "47906312343b09b069fc439d2af6142d"
 OUTSIDE = {"incident": None, "state": IncidentState.NONE}
 
 
-def verdict(**fields: object) -> Verdict:
+def verdict(**fields: Any) -> Verdict:
     """The onset of an incident, with `fields` changed."""
-    whole: dict[str, object] = {
+    whole: dict[str, Any] = {
         "series": SeriesId("http_requests", (("host", "a"), ("region", "eu"))),
         "partition": Partition("metrics", 3),
         "offset": 41,
@@ -41,7 +43,11 @@ def verdict(**fields: object) -> Verdict:
         "status": "ok",
         "config_hash": "c0ffee",
     }
-    return Verdict(**{**whole, **fields})  # type: ignore[arg-type]
+    whole |= fields
+    name = whole["series"] = str(whole["series"])
+    place = (whole[each] for each in ("partition", "offset", "element"))
+    made = event_id(whole["config_hash"], name, *place, whole.get("kind", "point"))
+    return Verdict(id=made, **whole)
 
 
 def warming(**fields: object) -> Verdict:
