@@ -147,6 +147,6 @@ def test_who_is_refused_may_come_again_later(proxy):
 
 
 def test_a_server_that_is_away_is_a_connection_that_is_cut():
-    with FaultProxy() as proxy, pytest.raises(ConnectionResetError):
-        with connect(proxy) as connection:
-            connection.recv(1)
+    refused = pytest.raises(ConnectionResetError)
+    with FaultProxy() as proxy, refused, connect(proxy) as connection:
+        connection.recv(1)
