@@ -1,36 +1,91 @@
-"""How every kernel is compiled: one policy, so that no kernel differs by accident."""
+"""How every kernel is compiled and kept: one policy, so that no kernel differs by accident."""
 
 from __future__ import annotations
 
 import hashlib
-import os
+import pickle
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import Any, Protocol
 
 from numba import config, njit
+from numba.core.serialize import dumps
+from numba.misc.appdirs import AppDirs
 
 
 def _cache_folder() -> str:
     """Return a folder for compiled kernels that holds those of exactly these sources.
 
     numba looks only at the file of the function it compiles: a changed kernel that another one
-    calls would leave the caller's machine code as it was, and the verdicts with it.
+    calls would leave the caller's machine code as it was, and the verdicts with it. So numba is
+    not left to look for a place of its own either; without one nothing is kept, which is "".
     """
     digest = hashlib.sha256()
     for source in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(source.read_bytes())
-    beside = Path(__file__).parent / "__pycache__"
-    given = str(getattr(config, "CACHE_DIR", ""))
-    base = given or (str(beside) if os.access(beside, os.W_OK) else "")
-    # Without a writable folder numba takes the user's own cache, where it looks at times only.
-    return str(Path(base) / f"kernels-{digest.hexdigest()[:16]}") if base else ""
+    if given := str(getattr(config, "CACHE_DIR", "")):
+        bases = [Path(given)]
+    else:
+        users = Path(AppDirs("streamdet", appauthor=False).user_cache_dir)
+        bases = [Path(__file__).parent / "__pycache__", users]
+    for base in bases:
+        folder = base / f"kernels-{digest.hexdigest()[:16]}"
+        with suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            with TemporaryFile(dir=folder):
+                return str(folder)
+    return ""
 
 
 config.CACHE_DIR = _cache_folder()  # type: ignore[attr-defined]  # set when numba is imported
 
+
+class _CacheFile(Protocol):
+    """numba's files of one kernel: an index, and the machine code for each set of types."""
+
+    def flush(self) -> None: ...
+    def load(self, key: object) -> Any: ...
+    def save(self, key: object, data: object) -> None: ...
+
+
+class _Checked:
+    """The files of one kernel, believed only where they are what was written.
+
+    numba takes a file as it finds it: one that is cut short ends the process with EOFError, and a
+    flipped bit in machine code is run.
+    """
+
+    def __init__(self, file: _CacheFile) -> None:
+        self._file = file
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def load(self, key: object) -> Any:
+        try:
+            stored = self._file.load(key)
+            if stored is not None and stored[0] == _digest(key, stored[1]):
+                return pickle.loads(stored[1])  # noqa: S301  # as numba does, after the check
+        except Exception:  # noqa: BLE001  # there is no error that a damaged pickle cannot raise
+            with suppress(OSError):
+                self._file.flush()
+        return None
+
+    def save(self, key: object, data: object) -> None:
+        written = dumps(data)
+        with suppress(OSError):  # no room; it is compiled again at the next start
+            self._file.save(key, (_digest(key, written), written))
+
+
+def _digest(key: object, written: bytes) -> bytes:
+    """Return what only this content has, kept for these types and this processor."""
+    return hashlib.sha256(repr(key).encode() + written).digest()
+
+
 _POLICY: dict[str, Any] = {
-    "cache": True,
+    "cache": config.CACHE_DIR != "",  # type: ignore[attr-defined]
     "nogil": True,
     "fastmath": False,
     "error_model": "numpy",
@@ -46,6 +101,7 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     The policy, and why:
 
     - `cache`: the second start of a process does not compile again (seconds saved at each start).
+      Without a folder that can be written to, each start compiles.
     - `nogil`: fetching and producing go on in librdkafka's threads while a kernel runs.
     - `fastmath` off: NaN and inf mean something here, and the same input must give the same bits
       on every machine, or a replay would not reach the state that it replays.
@@ -59,8 +115,7 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     With ``NUMBA_DISABLE_JIT=1`` the function runs as plain Python, so that coverage sees its
     lines; kernels must therefore not lean on integers that wrap around.
     """
-    compiled: Callable[..., Any] = njit(**_POLICY)(function)
-    return compiled
+    return _compiled(function)
 
 
 def allocating(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -69,8 +124,7 @@ def allocating(function: Callable[..., Any]) -> Callable[..., Any]:
     A reference to an array is counted in it with an atomic increment, again and again: in the loop
     over points of `kernels.forecast` that was a sixth of the time.
     """
-    compiled: Callable[..., Any] = njit(**{**_POLICY, "_nrt": True})(function)
-    return compiled
+    return _compiled(function, _nrt=True)
 
 
 def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -79,5 +133,12 @@ def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
     For small steps in a loop: numba hands an array over as seven words, and LLVM alone does not
     inline them; the point parser lost a third of its time in such calls.
     """
-    compiled: Callable[..., Any] = njit(forceinline=True, **_POLICY)(function)
+    return _compiled(function, forceinline=True)
+
+
+def _compiled(function: Callable[..., Any], **changes: bool) -> Callable[..., Any]:
+    compiled: Callable[..., Any] = njit(**{**_POLICY, **changes})(function)
+    cache: Any = getattr(compiled, "_cache", None)  # none with NUMBA_DISABLE_JIT
+    if hasattr(cache, "_cache_file"):
+        cache._cache_file = _Checked(cache._cache_file)
     return compiled

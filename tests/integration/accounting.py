@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 
 from streamdet.config import load
 from streamdet.types import Record
@@ -11,14 +12,18 @@ from tests.integration import offline
 from tests.integration.topics import committed, ends, read
 from tests.integration.worker import Stream, Worker, wait_until
 
+_DRAINED_TIMEOUT_S = 100
 
-def wait_until_drained(stream: Stream) -> None:
-    """Wait until the group's offsets stand at the end of the input."""
+
+def wait_until_drained(stream: Stream, meanwhile: Callable[[], object] = lambda: None) -> None:
+    """Wait until the group's offsets stand at the end of the input, doing something meanwhile."""
     end = ends(stream.bootstrap, stream.input)
-    wait_until(
-        lambda: committed(stream.bootstrap, stream.group, stream.input) == end,
-        f"the offsets of {stream.group} to reach {end}",
-    )
+
+    def drained() -> bool:
+        meanwhile()
+        return committed(stream.bootstrap, stream.group, stream.input) == end
+
+    wait_until(drained, f"the offsets of {stream.group} to reach {end}", _DRAINED_TIMEOUT_S)
 
 
 def assert_one_event_for_each_point(stream: Stream, points: int) -> None:

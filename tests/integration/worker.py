@@ -128,6 +128,32 @@ class Worker:
         assert code is None, f"the worker ended with exit code {code}:\n{self.log()}"
 
 
+class Restarted:
+    """A worker that is started again when it ends with exit code 1, as by a supervisor.
+
+    Parameters
+    ----------
+    start
+        Starts the worker.
+    """
+
+    def __init__(self, start: Callable[[], Worker]) -> None:
+        self._start = start
+        self.worker = start().wait_ready()
+        self.restarts = 0
+        """How often it was started again."""
+
+    def supervise(self) -> Worker:
+        """Start it again if it has ended; to be called again and again. Return the latest."""
+        code = self.worker.ended()
+        if code is not None:
+            assert code == 1, f"exit code {code}:\n{self.worker.log()}"
+            self.worker.kill()
+            self.worker = self._start()
+            self.restarts += 1
+        return self.worker
+
+
 class Stream:
     """Names of topics and of a group that are one test's own, and the workers on them."""
 

