@@ -7,13 +7,12 @@ import faulthandler
 import logging
 import signal
 import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
 from threading import Event
 from types import FrameType
 
-from streamdet import __version__, dlq
+from streamdet import __version__, clients, dlq
 from streamdet.clock import Clock, SystemClock
 from streamdet.config import Config
 from streamdet.doctor import Finding
@@ -27,12 +26,12 @@ from streamdet.kafka.reader import KafkaReader
 from streamdet.kafka.topics import Topics, TopicSpec
 from streamdet.metrics import CONTENT_TYPE
 from streamdet.pipeline import Pipeline
-from streamdet.ports import OpenReader, RecordConsumer, RecordProducer, RecordReader, Span
+from streamdet.ports import OpenReader, RecordConsumer, RecordProducer, RecordReader
 from streamdet.rekey import Copier, Plan, Sample, Tally, take_sample
 from streamdet.serde.decoder import Decoder
 from streamdet.serde.event import EventEncoder
 from streamdet.serde.limits import DecodeLimits
-from streamdet.snapshot import RECORD_MAX_BYTES
+from streamdet.state_topic import Access
 from streamdet.transfer import Transfer
 from streamdet.types import Partition, Record, WorkerStatus
 from streamdet.warm import warm
@@ -40,9 +39,8 @@ from streamdet.web.server import Page, WebServer, text_page
 
 log = logging.getLogger(__name__)
 
-_STATE_RECORD_BYTES = RECORD_MAX_BYTES + (1 << 20)  # with key and overhead
-
-_KEY_AND_HEADERS_BYTES = 2**20
+_ANSWER_TIMEOUT_S = 20.0
+_SILENCE_MAX_S = 60.0
 _ALIVE_WITHIN_S = 60.0
 """A loop that has not turned for this long, and for longer than two commits may take, is dead."""
 
@@ -65,7 +63,7 @@ def run(config: Config) -> int:
     _stop_on_signals(stop, config.shutdown_timeout.total_seconds())
     log.info("streamdet %s starts, detection settings %s", __version__, config.detection_hash)
     inputs = [topic.name for topic in config.input.topics]
-    topics = Topics(_options(config, "consumer"))
+    topics = Topics(clients.options(config, "consumer"))
     topics.check(inputs, list(config.output_topics), config.state.topic)
 
     began_s = time.monotonic()
@@ -73,8 +71,10 @@ def run(config: Config) -> int:
     compiled_s = time.monotonic() - began_s
     log.info("kernels ready after %.1f s", compiled_s)
 
-    consumer = KafkaConsumer(_consumer_options(config), config.kafka.group_id)
-    pipeline = build(config, consumer, _producer(config), SystemClock(), _opener(config))
+    consumer = KafkaConsumer(clients.member_options(config), config.kafka.group_id)
+    pipeline = build(
+        config, consumer, clients.producer(config), SystemClock(), clients.opener(config)
+    )
     pipeline.metrics.compile_seconds.set(compiled_s)
     with WebServer(config.metrics.host, config.metrics.port, _pages(config, pipeline)) as web:
         log.info("metrics at http://%s:%d/metrics", config.metrics.host, web.port)
@@ -103,33 +103,23 @@ def build(
     )
 
 
-def _opener(config: Config) -> OpenReader:
-    """Return what opens readers of parts of topics, for restoring state."""
-
-    def open_reader(topic: str, spans: Mapping[int, Span]) -> RecordReader:
-        group = config.kafka.group_id
-        options = _options(config, "consumer")
-        return KafkaReader(
-            options, group, topic, spans=spans, asks=True, silence_max_s=float("inf")
-        )
-
-    return open_reader
-
-
 def create_topics(config: Config, partitions: int, replication: int, *, dry_run: bool) -> list[str]:
     """Make the topics of input (not patterns), output and state; return a line about each."""
     names = [topic.name for topic in config.input.topics if not topic.is_pattern]
     names += config.output_topics
     specs = [TopicSpec(name, partitions, replication) for name in names]
     if config.state.topic is not None:
-        settings = {"cleanup.policy": "compact", "max.message.bytes": str(_STATE_RECORD_BYTES)}
+        settings = {
+            "cleanup.policy": "compact",
+            "max.message.bytes": str(clients.STATE_RECORD_BYTES),
+        }
         specs.append(TopicSpec(config.state.topic, partitions, replication, settings))
-    return Topics(_options(config, "consumer")).create(specs, dry_run=dry_run)
+    return Topics(clients.options(config, "consumer")).create(specs, dry_run=dry_run)
 
 
 def open_producer(config: Config) -> RecordProducer:
     """Return a producer without transactions, for `streamdet replay`."""
-    return KafkaProducer(_options(config, "producer"))
+    return KafkaProducer(clients.options(config, "producer"))
 
 
 def open_reader(config: Config, topic: str, since_ms: int | None) -> RecordReader:
@@ -137,7 +127,7 @@ def open_reader(config: Config, topic: str, since_ms: int | None) -> RecordReade
 
     since_ms : leave out the records before the first whose own time is as late; None: none.
     """
-    return KafkaReader(_options(config, "consumer"), config.kafka.group_id, topic, since_ms)
+    return KafkaReader(clients.options(config, "consumer"), config.kafka.group_id, topic, since_ms)
 
 
 def examine(config: Config, timeout_s: float) -> Iterator[Finding]:
@@ -148,7 +138,7 @@ def examine(config: Config, timeout_s: float) -> Iterator[Finding]:
     ConfigError
         A librdkafka option is unknown, or a file that is named cannot be read.
     """
-    options = {"log_level": "0", **_options(config, "consumer")}
+    options = {"log_level": "0", **clients.options(config, "consumer")}
 
     def open_sample(
         topic: str, spans: Mapping[int, tuple[int, int]], silence_max_s: float
@@ -172,11 +162,11 @@ def rekey(config: Config, plan: Plan, *, until_end: bool) -> Tally:
         The brokers cannot be reached or refuse us.
     """
     _check_rekey(config, plan)
-    config = _for_transfer(config, plan.group(config))
+    config = clients.for_transfer(config, plan.group(config))
     stop = Event()
     _stop_on_signals(stop, config.shutdown_timeout.total_seconds())
     ends = None
-    options = _consumer_options(config)
+    options = clients.member_options(config)
     if until_end:
         with contextlib.closing(open_reader(config, plan.source, None)) as reader:
             ends = reader.ends
@@ -188,7 +178,7 @@ def rekey(config: Config, plan: Plan, *, until_end: bool) -> Tally:
         Tally,
         config,
         consumer=KafkaConsumer(options, group, tells_ends=until_end),
-        producer=_producer(config),
+        producer=clients.producer(config),
         clock=SystemClock(),
         ends=ends,
     )
@@ -207,15 +197,40 @@ def sample_rekey(config: Config, plan: Plan) -> tuple[Sample, Callable[[bytes], 
     partitions = _check_rekey(config, plan)[plan.target]
     with contextlib.closing(open_reader(config, plan.source, None)) as reader:
         sample = take_sample(reader, Copier(plan, config))
-    if _options(config, "producer").get("partitioner", PARTITIONERS[0]) not in PARTITIONERS:
+    if clients.options(config, "producer").get("partitioner", PARTITIONERS[0]) not in PARTITIONERS:
         return sample, None
     return sample, lambda key: partition_of(key, partitions)
+
+
+def access_state(config: Config, *, writes: bool = False) -> Access:
+    """Return how the commands of `streamdet state` reach the state topic.
+
+    Raises
+    ------
+    ConfigError
+        None is configured, or it or a right is missing.
+    """
+    topic, group = config.state.topic, config.kafka.group_id
+    if topic is None:
+        raise ConfigError("state.topic is null: no state is kept")
+    options = clients.options(config, "consumer")
+    partitions = Topics(options).check([topic], [topic] if writes else [])
+    brokers = Inspection(options)
+    brokers.cluster(_ANSWER_TIMEOUT_S)
+    return Access(
+        topic=topic,
+        n_partitions=partitions[topic],
+        open_reader=clients.opener(config, _SILENCE_MAX_S),
+        ask_group=lambda: brokers.group(group, _ANSWER_TIMEOUT_S),
+        ask_offsets=lambda asked: brokers.offsets(group, asked, _ANSWER_TIMEOUT_S),
+        open_producer=lambda: clients.producer(config),
+    )
 
 
 def _check_rekey(config: Config, plan: Plan) -> Mapping[str, int]:
     """Return the number of partitions of each topic."""
     plan.check(config)
-    topics = Topics(_options(config, "consumer"))
+    topics = Topics(clients.options(config, "consumer"))
     return topics.check([plan.source], [plan.target, config.output.dead_letters])
 
 
@@ -236,7 +251,7 @@ def read_record(config: Config, place: Partition, offset: int) -> Record:
     with contextlib.closing(open_reader(config, place.topic, None)) as reader:
         end = reader.ends.get(place, 0)
     if offset < end:
-        options, spans = _options(config, "consumer"), {place.index: (offset, offset + 1)}
+        options, spans = clients.options(config, "consumer"), {place.index: (offset, offset + 1)}
         one = KafkaReader(options, config.kafka.group_id, place.topic, spans=spans)
         with contextlib.closing(one):
             for batch in one.batches(1):
@@ -257,13 +272,13 @@ def replay_dead_letters(
     dry_run : write and commit nothing, count what would be sent.
     """
     plan.check(config)
-    topics = Topics(_options(config, "consumer"))
+    topics = Topics(clients.options(config, "consumer"))
     topics.check([plan.topic], [])
     with contextlib.closing(open_reader(config, plan.topic, None)) as reader:
         ends = reader.ends
 
         def committed(group: str) -> Mapping[Partition, int]:
-            asking = KafkaConsumer(_options(config, "consumer"), group)
+            asking = KafkaConsumer(clients.options(config, "consumer"), group)
             with contextlib.closing(asking):
                 return asking.committed(list(ends))
 
@@ -280,7 +295,7 @@ def replay_dead_letters(
             replayer = dlq.Replayer(plan, stream, partitions[plan.target_of(stream)])
             group = stream.group(config.kafka.group_id)
             log.info("sending %s from %s as group %s", *stream, group)
-            settings = _for_transfer(config, group)
+            settings = clients.for_transfer(config, group)
             done[stream] = _resend(settings, plan.topic, replayer, ends, stop)
     faulthandler.cancel_dump_traceback_later()
     return done
@@ -293,59 +308,17 @@ def _resend(
     ends: Mapping[Partition, int],
     stop: Event,
 ) -> dlq.Tally:
-    options = {**_consumer_options(config), "auto.offset.reset": "earliest"}
+    options = {**clients.member_options(config), "auto.offset.reset": "earliest"}
     return Transfer(
         topic,
         replayer.make,
         dlq.Tally,
         config,
         consumer=KafkaConsumer(options, config.kafka.group_id, tells_ends=True),
-        producer=_producer(config),
+        producer=clients.producer(config),
         clock=SystemClock(),
         ends=ends,
     ).run(stop)
-
-
-def _for_transfer(config: Config, group: str) -> Config:
-    """Return `config` with a group, and so a transactional id, of its own."""
-    kafka = config.kafka
-    # What a worker may read, this producer must be able to write; its default is a little less.
-    room = str(config.limits.max_record_bytes + _KEY_AND_HEADERS_BYTES)
-    producer_options = {"message.max.bytes": room, **kafka.options, **kafka.producer_options}
-    changes = {"group_id": group, "producer_options": producer_options}
-    return config.model_copy(update={"kafka": kafka.model_copy(update=changes)})
-
-
-def _options(config: Config, client: str) -> dict[str, str]:
-    assert client in ("consumer", "producer")
-    servers = {"bootstrap.servers": config.kafka.bootstrap_servers}
-    own = config.kafka.client_options("consumer" if client == "consumer" else "producer")
-    return {**own, **servers, "client.id": own.get("client.id", "streamdet")}
-
-
-def _consumer_options(config: Config) -> dict[str, str]:
-    options = _options(config, "consumer")
-    if config.kafka.instance_id is not None:
-        options["group.instance.id"] = config.kafka.instance_id
-    return options
-
-
-def _producer(config: Config) -> KafkaProducer:
-    """Return the worker's producer.
-
-    Its transactional id begins with the group, for a prefixed ACL, and ends with the instance:
-    a worker that restarts under its own `instance_id` ends its predecessor's open transaction at
-    once; without one, readers of committed records wait for transaction_timeout.
-    """
-    options = {"message.max.bytes": str(_STATE_RECORD_BYTES), **_options(config, "producer")}
-    if config.delivery == "at_least_once":
-        return KafkaProducer(options)
-    instance = config.kafka.instance_id or uuid.uuid4().hex
-    return KafkaProducer(
-        options,
-        f"{config.kafka.group_id}-{instance}",
-        transaction_timeout_s=config.transaction_timeout.total_seconds(),
-    )
 
 
 def _pages(config: Config, pipeline: Pipeline) -> dict[str, Page]:

@@ -178,6 +178,8 @@ class RecordProducer(Protocol):
     ) -> None:
         """Put `next_offsets` into the open transaction and commit it.
 
+        `group_metadata` is the consumer's; without offsets it has no meaning.
+
         Raises
         ------
         TransactionAborted

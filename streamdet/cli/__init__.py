@@ -10,7 +10,17 @@ import sys
 
 import typer
 
-from streamdet.cli import backtest, configuration, dlq, doctor, program, rekey, topics, worker
+from streamdet.cli import (
+    backtest,
+    configuration,
+    dlq,
+    doctor,
+    program,
+    rekey,
+    state,
+    topics,
+    worker,
+)
 
 app = typer.Typer(
     name="streamdet",
@@ -45,6 +55,12 @@ _dlq.command("list")(dlq.dlq_list)
 _dlq.command("show")(dlq.dlq_show)
 _dlq.command("replay")(dlq.dlq_replay)
 app.add_typer(_dlq, name="dlq")
+
+_state = typer.Typer(no_args_is_help=True, help="Look at the state of series, and delete it.")
+_state.command("inspect")(state.state_inspect)
+_state.command("export")(state.state_export)
+_state.command("purge")(state.state_purge)
+app.add_typer(_state, name="state")
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streamdet.config import DetectionConfig
 from streamdet.detectors.detector import Detector
@@ -26,6 +27,10 @@ def _severity(score: float) -> float:
     return 1.0
 
 
+def _history(row: np.void, ring: NDArray[np.float32]) -> NDArray[np.float64]:
+    return np.empty(0)
+
+
 THRESHOLD = Detector(
     layout=StateLayout("threshold", ROW),
     kernel=detect,
@@ -33,4 +38,5 @@ THRESHOLD = Detector(
     parameters=_parameters,
     threshold=_threshold,
     severity=_severity,
+    history=_history,
 )

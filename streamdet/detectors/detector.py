@@ -32,6 +32,9 @@ class Detector:
     """Sensitivity -> the score above which a point may be an anomaly; falls with sensitivity."""
     severity: Callable[[float], float]
     """Score of an anomaly -> how bad it is, 0 to 1."""
+    history: Callable[[np.void, NDArray[np.float32]], NDArray[np.float64]]
+    """A series' row and ring -> what the ring holds, the oldest first; NaN where a value is
+    missing."""
 
     @property
     def name(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streamdet.config import DetectionConfig
 from streamdet.detectors.detector import Detector
@@ -45,6 +46,14 @@ def severity(score: float) -> float:
     return 1.0 - math.exp(-score / 10.0)
 
 
+def _history(row: np.void, ring: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Slots: deviations from the slow level, each the mean of `season.stride` points."""
+    season = row["season"]
+    filled = min(int(season["filled"]), len(ring))
+    at = (int(season["position"]) - filled + np.arange(filled)) % max(len(ring), 1)
+    return ring[at].astype(np.float64)
+
+
 FORECAST = Detector(
     layout=StateLayout("forecast", ROW),
     kernel=detect,
@@ -52,4 +61,5 @@ FORECAST = Detector(
     parameters=_parameters,
     threshold=threshold,
     severity=severity,
+    history=_history,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streamdet.config import DetectionConfig
 from streamdet.detectors.detector import Detector
@@ -31,6 +32,14 @@ def severity(score: float) -> float:
     return min(score / SCORE_MAX, 1.0)
 
 
+def _history(row: np.void, ring: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Values of the series."""
+    values = np.ascontiguousarray(ring[:RING_FLOATS]).view(np.float64)
+    known = min(int(row["count"]), len(values))
+    at = (int(row["position"]) - known + np.arange(known)) % max(len(values), 1)
+    return values[at]
+
+
 SPECTRAL_RESIDUAL = Detector(
     layout=StateLayout("spectral_residual", ROW),
     kernel=detect,
@@ -38,4 +47,5 @@ SPECTRAL_RESIDUAL = Detector(
     parameters=_parameters,
     threshold=threshold,
     severity=severity,
+    history=_history,
 )

@@ -288,11 +288,11 @@ class MemoryProducer:
     ) -> None:
         """Make the records of the open transaction and `next_offsets` count, together."""
         assert self.transactional, "only a transactional producer commits"
-        assert isinstance(group_metadata, Membership)
         with self._broker.call("producer.commit"):
             self._raise_fenced()
             self._raise_refused()
             if next_offsets:
+                assert isinstance(group_metadata, Membership)
                 group = self._broker.group(group_metadata.group)
                 group.check(group_metadata)
                 group.offsets.update(next_offsets)
