@@ -79,7 +79,7 @@ def whole_path(bootstrap: str, delivery: str) -> float:
     while done < N_POINTS and time.monotonic() < deadline_s:
         pipeline.step()
         done = sum(partition.next_offset or 0 for partition in pipeline.status.partitions)
-        if not began_s and any(t.next_offset for t in pipeline._tasks.values()):
+        if not began_s and any(t.next_offset for t in pipeline._assignment.tasks.values()):
             began_s = time.perf_counter()
     took_s = time.perf_counter() - began_s
     consumer.close()

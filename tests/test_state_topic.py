@@ -111,7 +111,7 @@ def filled():
 def memory(worker) -> dict[str, tuple[bytes, ...]]:
     """Return every byte that a worker has of each series, but for places in memory."""
     found = {}
-    for task in worker.pipeline._tasks.values():
+    for task in worker.pipeline._assignment.tasks.values():
         for pool in task.store.pools:
             rows = pool.rows.view(np.uint8).copy().view(pool.rows.dtype)
             for name in ("head", "tail", "alignment", "rollup"):
