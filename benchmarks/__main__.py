@@ -36,7 +36,11 @@ def rate(contender: str, bootstrap: str) -> float:
 
 def main() -> None:
     """Measure and print Markdown tables."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        epilog="See also, with --help: benchmarks.state, .failover, .memory, .ablation.",
+    )
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
     print(f"{N_POINTS:,} points, {N_SERIES:,} series a topic, {os.cpu_count()} cores,", end=" ")

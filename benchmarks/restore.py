@@ -133,7 +133,7 @@ def _run(
     restored = re.search(_RESTORED.format(index), worker.log(), re.MULTILINE)
     assert assigned, worker.log()
     assert restored, worker.log()
-    assigned_s, restored_s = _seconds(assigned[1]), _seconds(restored[1])
+    assigned_s, restored_s = seconds(assigned[1]), seconds(restored[1])
     n_series, size_bytes, first, end = map(int, restored.groups()[1:])
     assert n_series == config.limits.max_series, worker.log()
     return Run(
@@ -176,5 +176,6 @@ def commit_offsets(bootstrap: str, group: str, topic: str, offsets: dict[int, in
     consumer.close()
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
+    """Return the time of a line of the log."""
     return datetime.fromisoformat(text).timestamp()

@@ -1,6 +1,6 @@
-"""What state costs: to write and to load it, to restore it.
+"""What state costs: to write and to load it, to restore it, and beside the work.
 
-python -m benchmarks.state records | restore
+python -m benchmarks.state records | restore | cost
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import argparse
 import time
 from itertools import pairwise
 
-from benchmarks import restore
+from benchmarks import cost, restore
 from benchmarks.learnt import learn, settings
 from streamdet.config import Config
 from streamdet.snapshot import load, take
@@ -61,8 +61,11 @@ def main() -> None:
     restoring = commands.add_parser("restore", parents=[every], help=restore.report.__doc__)
     restoring.add_argument("--replayed", type=int, default=200_000, help="points to replay")
     restoring.add_argument("--rounds", type=int, default=3)
+    costing = commands.add_parser("cost", parents=[every], help=cost.report.__doc__)
+    costing.add_argument("--points", type=int, default=3_000_000, help="of the input of a run")
+    costing.add_argument("--rounds", type=int, default=5)
     asked = vars(parser.parse_args())
-    run = {"records": records, "restore": restore.report}[asked.pop("command")]
+    run = {"records": records, "restore": restore.report, "cost": cost.report}[asked.pop("command")]
     run(asked.pop("series"), asked.pop("ring"), asked.pop("minutes"), **asked)
 
 

@@ -237,3 +237,11 @@ def test_what_follows_an_onset_that_was_replayed_names_its_incident(undisturbed,
     on.expel(worker.consumer)
     Worker(on, settings()).drain()
     assert said(on) == undisturbed["exactly_once"]
+
+
+def test_without_a_state_topic_the_time_before_batches_is_not_kept_for_a_replay():
+    on = filled()
+    worker = Worker(on, config(state={"topic": None}, limits={"batch_records": 25}))
+    worker.drain()
+    assert worker.outcomes() == {"ok": MINUTES * HOSTS}
+    assert [task.past.at(0) for task in worker.pipeline._tasks.values()] == [None, None]

@@ -56,9 +56,14 @@ class Worker:
             start_new_session=True,
         )
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
     def wait_ready(self) -> Worker:
         """Wait until it processes its partitions."""
-        wait_until(self._ready, f"{self._log} to show a ready worker", READY_TIMEOUT_S)
+        wait_until(self.ready, f"{self._log} to show a ready worker", READY_TIMEOUT_S)
         return self
 
     def total(self, name: str, **labels: str) -> int:
@@ -109,7 +114,8 @@ class Worker:
         """Ask as a kubelet does whether it should live on; so it should where nobody answers."""
         return self._answer("/healthz") != HTTPStatus.SERVICE_UNAVAILABLE
 
-    def _ready(self) -> bool:
+    def ready(self) -> bool:
+        """Tell whether it processes its partitions."""
         self._check_running()
         return self._answer("/readyz") == HTTPStatus.OK
 
