@@ -192,7 +192,6 @@ def _send(producer: Producer, record: OutgoingRecord) -> None:
                 -1 if record.partition is None else record.partition,
                 headers=list(record.headers),
                 timestamp=record.timestamp_ms or 0,
-                partition=-1 if record.partition is None else record.partition,
             )
         except BufferError:
             producer.poll(0.05)
