@@ -69,8 +69,10 @@ def report(n_series: int, ring_length: int, minutes: int, *, points: int, rounds
             for contender in ("on", "off") if number % 2 else ("off", "on"):
                 name = f"{contender}-{number}"
                 create_topic(broker.bootstrap, name, PARTITIONS, _TOPIC)
+                group = config.kafka.group_id
                 produce(
-                    broker.bootstrap, (moved(record, name, record.partition) for record in state)
+                    broker.bootstrap,
+                    (moved(record, name, record.partition, group) for record in state),
                 )
                 offsets = dict.fromkeys(range(PARTITIONS), minutes)
                 commit_offsets(broker.bootstrap, name, INPUT, offsets)

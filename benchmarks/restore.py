@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import statistics
 import tempfile
+from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -19,7 +20,8 @@ from confluent_kafka import Consumer, TopicPartition
 from benchmarks.learnt import METRIC, learn, next_points, settings
 from benchmarks.verdicts import Watch, longest_gap_s
 from streamdet.config import Config
-from streamdet.snapshot import take
+from streamdet.snapshot import LAYOUTS, take
+from streamdet.state.record import decode, encode
 from streamdet.types import OutgoingRecord, Partition
 from streamdet.warm import warm
 from tests.integration.topics import Load, ends, produce
@@ -116,7 +118,9 @@ def _run(
     offsets: dict[int, int],
 ) -> Run:
     """Let a worker of a new group begin at `offsets`, with the state in partition `index`."""
-    produce(stream.bootstrap, (moved(record, stream.state, index) for record in state))
+    produce(
+        stream.bootstrap, (moved(record, stream.state, index, stream.group) for record in state)
+    )
     commit_offsets(stream.bootstrap, stream.group, INPUT, offsets)
     with Watch(stream.bootstrap, stream.anomalies, METRIC) as watch:
         worker = stream.worker(
@@ -163,9 +167,11 @@ def _print(found: dict[int, list[Run]], replayed: int) -> None:
     print(f"\nbar, without replay: at most {BAR_S} s: {'met' if median_s <= BAR_S else 'MISSED'}")
 
 
-def moved(record: OutgoingRecord, topic: str, index: int) -> OutgoingRecord:
-    """Return a record of the state for another topic, and a partition of it."""
-    return OutgoingRecord(topic, record.key, record.value, partition=index)
+def moved(record: OutgoingRecord, topic: str, index: int, group: str) -> OutgoingRecord:
+    """Return a record of the state for another group and topic, and a partition of it."""
+    known = decode(record.key, record.value or b"", LAYOUTS)
+    key, value = encode(replace(known, key=replace(known.key, group=group)))
+    return OutgoingRecord(topic, key, value, partition=index)
 
 
 def commit_offsets(bootstrap: str, group: str, topic: str, offsets: dict[int, int]) -> None:
