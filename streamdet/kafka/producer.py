@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
+from threading import Thread
 
 from confluent_kafka import KafkaError, Message, Producer, TopicPartition
 
@@ -146,13 +147,8 @@ class KafkaProducer:
         # commit_transaction would flush by itself, but offsets put in beside records on their way
         # cost retries: measured, 86 ms for a commit instead of 5
         self.flush(timeout_s)
-        places = [TopicPartition(p.topic, p.index, offset) for p, offset in next_offsets.items()]
-
-        def put_offsets(call_timeout_s: float) -> None:
-            self._producer.send_offsets_to_transaction(places, group_metadata, call_timeout_s)
-
-        if places:
-            self._again(put_offsets, "putting offsets into the transaction", timeout_s)
+        if next_offsets:
+            self._put_offsets(next_offsets, group_metadata, timeout_s)
         left_s = max(deadline - time.monotonic(), 0.0)
         self._again(self._producer.commit_transaction, "committing the transaction", left_s)
         self._open = False
@@ -194,6 +190,41 @@ class KafkaProducer:
         except RAISED as error:  # fatal: nothing is left to close
             LOG.debug("closing the producer: %s", error)
 
+    def _put_offsets(
+        self, next_offsets: Mapping[Partition, int], group_metadata: object, timeout_s: float
+    ) -> None:
+        """Put offsets into the transaction, or give up: in a thread, which may be left behind.
+
+        librdkafka does not look at this call's time-out while it waits for a group coordinator that
+        is gone, and may not even ask for the new one (its issues 5456 and 5511): measured, a minute
+        after a broker was killed. Nothing ends such a call, so only a new process goes on.
+        """
+        doing = "putting offsets into the transaction"
+        places = [TopicPartition(p.topic, p.index, offset) for p, offset in next_offsets.items()]
+        outcome: list[Exception | None] = []
+
+        def put(call_timeout_s: float) -> None:
+            self._producer.send_offsets_to_transaction(places, group_metadata, call_timeout_s)
+
+        def run() -> None:
+            try:
+                self._again(put, doing, timeout_s)
+            except Exception as error:  # noqa: BLE001  # raised below
+                outcome.append(error)
+            else:
+                outcome.append(None)
+
+        thread = Thread(target=run, name="offsets", daemon=True)
+        thread.start()
+        thread.join(timeout_s + _CALL_TIMEOUT_S)
+        if not outcome:
+            raise FatalError(
+                f"{doing}: the coordinator of the group went away and was waited for for "
+                f"{timeout_s:g} s; this process has to begin anew to find the next one"
+            )
+        if outcome[0] is not None:
+            raise outcome[0]
+
     def _open_within(self, timeout_s: float) -> None:
         doing = "opening the transactional producer"
         try:
@@ -210,7 +241,7 @@ class KafkaProducer:
         self._refused, self._first_refusal = 0, None
 
     def _send_one(self, record: OutgoingRecord) -> None:
-        deadline = 0.0
+        deadline, looked = 0.0, False
         while True:
             try:
                 self._producer.produce(
@@ -232,9 +263,27 @@ class KafkaProducer:
             except RAISED as error:
                 self._serve_callbacks()
                 self._raise_refused()  # an earlier record may be why this one is
+                if kafka_error_of(error).code() == KafkaError._UNKNOWN_PARTITION and not looked:
+                    looked = True
+                    self._look_again(record)  # librdkafka does so every five minutes
+                    continue
                 raise self._refusal(error, record.topic) from error
             else:
                 return
+
+    def _look_again(self, record: OutgoingRecord) -> None:
+        """Learn of partitions that were added to the topic of `record`, or say that it has none."""
+        doing = f"sending to topic {record.topic!r}"
+        try:
+            found = self._producer.list_topics(record.topic, timeout=_CALL_TIMEOUT_S)
+        except RAISED as error:
+            raise self._lost(str(self._fault(error, doing))) from error
+        held = len(found.topics[record.topic].partitions)
+        if record.partition is not None and held <= record.partition:
+            raise self._lost(
+                f"{doing}: it has {held} partitions and a record is for partition "
+                f"{record.partition}; add partitions to it, as many as the input topic has"
+            )
 
     def _again(
         self,
