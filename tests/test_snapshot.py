@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +15,7 @@ from streamdet.state.record import PartitionKey, decode, decode_key
 from streamdet.task import Task
 from streamdet.types import Partition, Record, Verdicts
 from tests.aligned import Point, columns, configured, never_asked
+from tests.state_of import state_of
 from tests.test_event_time import clean, ended, on_the_road
 
 PARTITION = Partition("t", 0)
@@ -63,22 +63,6 @@ class Service:
             self.topic.append(Record(Partition("state", 0), at, 0, record.key, record.value))
         self.committed = self.task.next_offset or 0
 
-    def state(self) -> dict:
-        """Return every byte of the state that means something, when all that is due has gone."""
-        task = self.task
-        list(task.sweep())
-        found = {"time": [task.event_time.position()]}
-        for pool in task.store.pools:
-            rows = pool.rows.view(np.uint8).copy().view(pool.rows.dtype)  # padding and all
-            for name, blank in (("head", -1), ("tail", -1), ("alignment", 0), ("rollup", 0)):
-                rows[name] = blank
-            for slot, name in enumerate(pool.names):
-                if name is not None:
-                    held = task.event_time.held(pool, np.array([slot]))
-                    columns_held = [held[c].tobytes() for c in ("time_us", "value", "offset")]
-                    found[name] = [rows[slot].tobytes(), pool.ring[slot].tobytes(), *columns_held]
-        return found
-
     def die(self, stream: list[Point], batch: int) -> None:
         """Begin again with what the state topic has, and replay what it lacks."""
         self.task = Task(PARTITION, self.config)
@@ -118,7 +102,7 @@ def run(config, stream, batch, deaths=(), budget_bytes=0, every=1) -> tuple[list
             service.commit(budget_bytes)
             said += uncommitted
             uncommitted = []
-    return sorted(said + uncommitted), service.state()
+    return sorted(said + uncommitted), state_of(service.task)
 
 
 def stream_of(seed: int, n: int = 150) -> list[Point]:

@@ -21,6 +21,7 @@ from confluent_kafka import KafkaError, Message, Producer, TopicPartition
 from streamdet.errors import FatalError, RetriableError, StreamdetError, TransactionAborted
 from streamdet.kafka.faults import RAISED, ClientTrouble, Names, fault_of, kafka_error_of
 from streamdet.kafka.options import Options, connect, producer_options
+from streamdet.kafka.topic_lookup import error_of, partition_count
 from streamdet.types import OutgoingRecord, Partition
 
 LOG = logging.getLogger(__name__)
@@ -29,7 +30,6 @@ LOG = logging.getLogger(__name__)
 _CALL_TIMEOUT_S = 5.0
 # how much later than it was told to a call may return before it is given up
 _CALL_LATE_S = 15.0
-_LOOK_TIMEOUT_S = 5.0
 # what an abort drops from the queue is reported as failed
 _PURGED = (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT)
 # never freed: that would wait for a call that does not return
@@ -160,7 +160,7 @@ class KafkaProducer:
 
     def reaches(self, topic: str) -> bool:
         """Return whether the brokers answer and know `topic`; see `ports.RecordProducer`."""
-        return self._error_of(topic) is None
+        return error_of(self._producer, topic) is None
 
     def close(self) -> None:
         """Abort what is open, drop what was not flushed, let go of the connection.
@@ -243,7 +243,7 @@ class KafkaProducer:
         self._forget()
 
     def _send_one(self, record: OutgoingRecord) -> None:
-        deadline = 0.0
+        deadline, looked = 0.0, False
         self._sent_to.add(record.topic)
         while True:
             try:
@@ -266,9 +266,22 @@ class KafkaProducer:
             except RAISED as error:
                 self._serve_callbacks()
                 self._raise_refused()  # an earlier record may be why this one is
+                if kafka_error_of(error).code() == KafkaError._UNKNOWN_PARTITION and not looked:
+                    looked = True
+                    self._look_again(record)  # librdkafka does so every five minutes
+                    continue
                 raise self._refusal(error, record.topic) from error
             else:
                 return
+
+    def _look_again(self, record: OutgoingRecord) -> None:
+        """Learn of partitions that were added to the topic of `record`, or say that it has none."""
+        held = partition_count(self._producer, record.topic)
+        if record.partition is not None and held is not None and held <= record.partition:
+            raise self._lost(
+                f"sending to topic {record.topic!r}: it has {held} partitions and a record is for "
+                f"partition {record.partition}; add some, as many as the input topic has"
+            )
 
     def _again(
         self,
@@ -305,8 +318,9 @@ class KafkaProducer:
     def _within(self, call: Callable[[float], None], timeout_s: float, doing: str) -> None:
         """Make `call`, which is told `timeout_s`, and give it up when it does not keep to that.
 
-        librdkafka has been seen not to come back from send_offsets_to_transaction for minutes,
-        when its broker was killed and came back just then; the worker stood still for good.
+        librdkafka does not look at the time-out of send_offsets_to_transaction while it waits for a
+        group coordinator that is gone, and may not even ask for the new one (its issues 5456 and
+        5511): measured, minutes after a broker was killed. Nothing ends such a call.
         """
         raised: list[BaseException] = []
 
@@ -349,19 +363,10 @@ class KafkaProducer:
         if self._first_refusal is None:
             self._first_refusal = (error, message.topic() or "")
 
-    def _error_of(self, topic: str) -> KafkaError | None:
-        """Ask the brokers what is wrong with a topic; None: nothing that they tell."""
-        try:
-            answer = self._producer.list_topics(topic, timeout=_LOOK_TIMEOUT_S)
-        except RAISED as error:
-            return kafka_error_of(error)
-        wrong: KafkaError | None = answer.topics[topic].error
-        return wrong
-
     def _raise_missing(self) -> None:
         """Raise what is wrong with a topic that records were sent to, if the brokers tell that."""
         for topic in sorted(self._sent_to):
-            error = self._error_of(topic)
+            error = error_of(self._producer, topic)
             if error is not None and not isinstance(fault_of(error, ""), RetriableError):
                 raise self._refusal(error, topic)
 

@@ -7,18 +7,36 @@ import time
 from concurrent.futures import Future
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, TopicCollection
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicCollection
 from confluent_kafka.admin import AdminClient
 
-from streamdet.kafka.faults import ClientTrouble, Names
+from streamdet.kafka.faults import RAISED, ClientTrouble, Names, kafka_error_of
 from streamdet.kafka.options import Options, connect
 
 LOG = logging.getLogger(__name__)
 
 _ASK_EVERY_S = 10.0
-_ID_TIMEOUT_S = 5.0
+_ANSWER_TIMEOUT_S = 5.0
 # brokers learn of a new topic one after the other: ask again before calling it missing
-_LOOKS, _LOOK_PAUSE_S, _LOOK_TIMEOUT_S = 4, 0.5, 30.0
+_LOOKS, _LOOK_PAUSE_S = 4, 0.5
+
+
+def error_of(client: Consumer | Producer, topic: str) -> KafkaError | None:
+    """Ask the brokers what is wrong with `topic`; None: nothing that they tell."""
+    try:
+        answer = client.list_topics(topic, timeout=_ANSWER_TIMEOUT_S)
+    except RAISED as error:
+        return kafka_error_of(error)
+    wrong: KafkaError | None = answer.topics[topic].error
+    return wrong
+
+
+def partition_count(client: Consumer | Producer, topic: str) -> int | None:
+    """Return how many partitions `topic` has, which the client knows too then; None: no answer."""
+    try:
+        return len(client.list_topics(topic, timeout=_ANSWER_TIMEOUT_S).topics[topic].partitions)
+    except RAISED:
+        return None
 
 
 def exists(consumer: Consumer, topic: str) -> bool:
@@ -26,11 +44,7 @@ def exists(consumer: Consumer, topic: str) -> bool:
     for look in range(_LOOKS):
         if look:
             time.sleep(_LOOK_PAUSE_S)
-        try:
-            found = consumer.list_topics(topic, timeout=_LOOK_TIMEOUT_S)
-        except KafkaException:
-            continue
-        if found.topics[topic].error is None:
+        if error_of(consumer, topic) is None:
             return True
     return False
 
@@ -62,7 +76,9 @@ class TopicIds:
     def _ask(self, topic: str) -> None:
         if self._admin is None:
             self._admin = connect(AdminClient, self._options, ClientTrouble(Names()))
-        asked = self._admin.describe_topics(TopicCollection([topic]), request_timeout=_ID_TIMEOUT_S)
+        asked = self._admin.describe_topics(
+            TopicCollection([topic]), request_timeout=_ANSWER_TIMEOUT_S
+        )
         self._asked[topic] = asked[topic], time.monotonic()
 
     def _take(self, topic: str, answer: Future[Any]) -> None:

@@ -29,6 +29,8 @@ class Offline:
     events: list[OutgoingRecord] = field(default_factory=list)
     dead_letters: list[OutgoingRecord] = field(default_factory=list)
     outcomes: Counter[Outcome] = field(default_factory=Counter)
+    tasks: dict[Partition, Task] = field(default_factory=dict)
+    """Each partition's, with the state that it ends with."""
 
 
 def detect(config: Config, records: Sequence[Record]) -> Offline:
@@ -52,6 +54,7 @@ def detect(config: Config, records: Sequence[Record]) -> Offline:
             found.dead_letters += dead_letters(batch, points.rejects, config.output.dead_letters)
             task.count(batch, points, judged, consumed)
         found.outcomes += task.tally.outcomes
+        found.tasks[partition] = task
     return found
 
 

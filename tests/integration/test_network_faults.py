@@ -147,3 +147,29 @@ def test_sigterm_ends_a_worker_whose_brokers_have_fallen_silent(stream, network)
     wait_until_drained(stream)
     heir.stop()
     assert_nothing_lost_or_doubled(stream, heir, load.points)
+
+
+def test_a_worker_that_joins_while_another_restores_takes_its_share_and_no_harm_is_done(
+    stream, network
+):
+    everything = {"output": {"publish": "all"}, "commit_interval": "50ms"}
+    first = stream.worker("first", **everything).wait_ready()
+    with Load(stream.bootstrap, stream.input, points_per_s=2_000, points_max=100_000) as load:
+        wait_until(lambda: first.total("points_total") > 5_000, "state")
+        first.stop()
+        network.delay_s, network.bytes_per_s = 0.05, 20_000
+        network.become(Mode.DRIBBLE)
+        slow = stream.worker("slow", kafka={"bootstrap_servers": network.address}, **everything)
+        wait_until(lambda: "assigned: " in slow.log(), "partitions to be restored")
+        second = stream.worker("second", **everything)
+        wait_until(lambda: "revoked: " in slow.log(), "one to move")
+        assert "restored " not in slow.log()
+        second.wait_ready()
+        network.become(Mode.PASS)
+        slow.wait_ready()
+        shares = [worker.total("assigned_partitions") for worker in (slow, second)]
+        assert shares == [1, 1]
+    wait_until_drained(stream)
+    for worker in (slow, second):
+        worker.stop()
+    assert_nothing_lost_or_doubled(stream, second, load.points)

@@ -32,7 +32,13 @@ class Worker:
     shell's standard input, which nobody but the test run holds open.
     """
 
-    def __init__(self, folder: Path, name: str, settings: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        settings: Mapping[str, Any],
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         (port,) = free_ports(1)
         self.address = f"127.0.0.1:{port}"
         self.config_file = folder / f"{name}.yaml"
@@ -47,7 +53,8 @@ class Worker:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                env={**os.environ, "PYTHONFAULTHANDLER": "1"},  # SIGABRT: it logs where it stands
+                # SIGABRT: it logs where it stands
+                env={**os.environ, "PYTHONFAULTHANDLER": "1", **(environment or {})},
             )
         self._guard = subprocess.Popen(
             [*_KILL_WHEN_INPUT_ENDS, str(self._process.pid)],
@@ -115,7 +122,7 @@ class Worker:
         return self._answer("/healthz") != HTTPStatus.SERVICE_UNAVAILABLE
 
     def ready(self) -> bool:
-        """Tell whether it processes its partitions."""
+        """Ask as a load balancer does whether it processes its partitions."""
         self._check_running()
         return self._answer("/readyz") == HTTPStatus.OK
 
@@ -171,6 +178,8 @@ class Stream:
         self.state = unique("state")
         self.group = unique("group")
         self.folder = folder
+        self.environment: dict[str, str] = {}
+        """Of the workers that are started from now on, beside that of the test run."""
         self._workers: list[Worker] = []
 
     def create_topics(self, partitions: int = 1) -> None:
@@ -204,7 +213,7 @@ class Stream:
 
     def worker(self, name: str = "worker", **changes: Any) -> Worker:
         """Start a worker, which ends with the test; under the same name its log goes on."""
-        worker = Worker(self.folder, name, self.settings(**changes))
+        worker = Worker(self.folder, name, self.settings(**changes), self.environment)
         self._workers.append(worker)
         return worker
 

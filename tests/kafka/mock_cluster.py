@@ -26,15 +26,15 @@ class ApiKey(IntEnum):
 
 
 class MockCluster:
-    """One mock broker in this process; a context manager."""
+    """Mock brokers in this process, numbered from 1; a context manager."""
 
-    def __init__(self) -> None:
+    def __init__(self, brokers: int = 1) -> None:
         self._lib = _librdkafka()
         conf = self._lib.rd_kafka_conf_new()
         reason = ctypes.create_string_buffer(512)
         self._handle = self._lib.rd_kafka_new(0, conf, reason, len(reason))
         assert self._handle, reason.value
-        self._cluster = self._lib.rd_kafka_mock_cluster_new(self._handle, 1)
+        self._cluster = self._lib.rd_kafka_mock_cluster_new(self._handle, brokers)
         self._lib.rd_kafka_mock_group_initial_rebalance_delay_ms(self._cluster, 0)
         self.bootstrap = self._lib.rd_kafka_mock_cluster_bootstraps(self._cluster).decode()
 
@@ -50,11 +50,20 @@ class MockCluster:
             self._cluster, ctypes.c_int16(request), ctypes.c_size_t(len(codes)), errors
         )
 
-    def stop_answering(self) -> None:
-        self._lib.rd_kafka_mock_broker_set_down(self._cluster, 1)
+    def coordinate(self, kind: str, name: str, broker: int) -> None:
+        """Make a broker the coordinator of a group, or of a transactional id: a `transaction`."""
+        assert (
+            self._lib.rd_kafka_mock_coordinator_set(
+                self._cluster, kind.encode(), name.encode(), broker
+            )
+            == 0
+        )
 
-    def answer_again(self) -> None:
-        self._lib.rd_kafka_mock_broker_set_up(self._cluster, 1)
+    def stop_answering(self, broker: int = 1) -> None:
+        self._lib.rd_kafka_mock_broker_set_down(self._cluster, broker)
+
+    def answer_again(self, broker: int = 1) -> None:
+        self._lib.rd_kafka_mock_broker_set_up(self._cluster, broker)
 
     def __enter__(self) -> MockCluster:
         return self
@@ -84,6 +93,9 @@ def _librdkafka() -> ctypes.CDLL:
     ] * 2
     lib.rd_kafka_mock_push_request_errors_array.argtypes = [
         ctypes.c_void_p, ctypes.c_int16, ctypes.c_size_t, ctypes.POINTER(ctypes.c_int)
+    ]  # fmt: skip
+    lib.rd_kafka_mock_coordinator_set.argtypes = [ctypes.c_void_p] + [ctypes.c_char_p] * 2 + [
+        ctypes.c_int32
     ]  # fmt: skip
     for name in ("broker_set_down", "broker_set_up", "group_initial_rebalance_delay_ms"):
         getattr(lib, f"rd_kafka_mock_{name}").argtypes = [ctypes.c_void_p, ctypes.c_int32]

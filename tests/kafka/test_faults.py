@@ -42,6 +42,7 @@ def said(code, **flags):
         (said(KafkaError._ALL_BROKERS_DOWN), RetriableError),
         (said(KafkaError._TRANSPORT), RetriableError),
         (said(KafkaError.NOT_COORDINATOR), RetriableError),
+        (said(KafkaError.NOT_LEADER_FOR_PARTITION), RetriableError),
         (said(KafkaError.COORDINATOR_LOAD_IN_PROGRESS), RetriableError),
         (said(KafkaError._TIMED_OUT, retriable=True), RetriableError),
         (said(KafkaError._SSL), RetriableError),

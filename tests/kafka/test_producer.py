@@ -212,6 +212,24 @@ def test_a_commit_goes_through_when_the_broker_comes_back_in_time(cluster, membe
     producer.close()
 
 
+def test_a_group_coordinator_that_is_gone_is_given_up_and_holds_nobody_up(monkeypatch):
+    monkeypatch.setattr(producer_module, "_CALL_LATE_S", 1.0)
+    with MockCluster(brokers=3) as cluster:
+        cluster.create_topic("points")
+        cluster.create_topic("events")
+        cluster.coordinate("transaction", "worker", 1)
+        cluster.coordinate("group", "group", 2)
+        consumer = KafkaConsumer({"bootstrap.servers": cluster.bootstrap}, "group")
+        producer = transactional(cluster)
+        transact(producer, consumer.group_metadata())  # it knows the coordinator now
+        producer.begin()
+        cluster.stop_answering(broker=2)
+        with pytest.raises(TransactionAborted, match="putting offsets into the transaction: "):
+            producer.commit({POINTS: 2}, consumer.group_metadata(), 0.5)
+        producer.close()
+        consumer.close()
+
+
 def test_a_full_queue_is_waited_for(cluster):
     options = {"bootstrap.servers": cluster.bootstrap, "queue.buffering.max.messages": 10}
     producer = KafkaProducer(options)
