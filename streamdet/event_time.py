@@ -256,15 +256,15 @@ class EventTime:
         """
         n = len(arrivals.slot)
         waiting = self._waiting(n)
-        to = _columns(n, pool.ring_length)
         start = 0
         while start < n:
+            to = _columns(n, pool.ring_length)
             start, k = align(
                 pool.header, self._rules, self._zones_now(), waiting, self._ttl_us, self._counts,
                 arrivals, start, outcome, to,
             )  # fmt: skip
             self._log_change(pool)
-            yield _first(to, k)
+            yield Columns._make([*(column[:k] for column in to[:-1]), to.fill_max])
 
     def _log_change(self, pool: Pool) -> None:
         """Say which series has another grid from now on; of many, one a part."""
@@ -321,7 +321,8 @@ class EventTime:
                 pool.header, self._rules, self._zones_now(), waiting, self._counts,
                 watermark_us, spoke, start, n_slots, to,
             )  # fmt: skip
-            yield _first(to, k)
+            copies = [column[:k].copy() for column in to[:-1]]  # `to` has room for every series
+            yield Columns._make([*copies, to.fill_max])
 
     def _zones_now(self) -> Zones:
         return Zones(self._zones.start, self._zones.change_us, self._zones.offset_us)
@@ -382,7 +383,3 @@ def _columns(n: int, fill_max: int) -> Columns:
         incomplete=np.empty(size, np.bool_),
         fill_max=fill_max,
     )
-
-
-def _first(columns: Columns, k: int) -> Columns:
-    return Columns._make([*(column[:k].copy() for column in columns[:-1]), columns.fill_max])

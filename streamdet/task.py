@@ -25,7 +25,7 @@ from streamdet.metrics import Tally, severity_class
 from streamdet.roster import Roster
 from streamdet.selection import Selection
 from streamdet.state.ledger import Ledger
-from streamdet.state.store import FULL, MISSING, Store
+from streamdet.state.store import FULL, MISSING, Pool, Store
 from streamdet.types import (
     IncidentState,
     Judged,
@@ -115,23 +115,18 @@ class Task:
         handles : int64[n]
             As `route` gave them; changed in place where a series moves to a longer ring.
         """
-        outcome = np.full(len(points), Outcome.DEAD_LETTERED, np.uint8)
+        outcome = np.full(len(points), Outcome.OK, np.uint8)  # also what restored state contains
+        outcome[handles == MISSING] = Outcome.DEAD_LETTERED
         outcome[handles == FULL] = Outcome.DROPPED_SERIES_LIMIT
-        outcome[handles >= 0] = Outcome.OK  # also what restored state contains already
         # Points of series without room move the time too, or idle ones would never make any.
         known = np.flatnonzero((handles != MISSING) & (points.offset >= self.contains_before))
         if len(known):
             self.past.remember(int(points.offset[known[0]]), self.event_time.position())
-        times = self.event_time.observe(points.time_us[known], points.record_us[known])
+        observed = (_at(column, known) for column in (points.time_us, points.record_us))
+        times = self.event_time.observe(*observed)
         known, times = self._fresh(points, handles, known, times)
-        arrivals = Arrivals(
-            handles[known],
-            points.time_us[known],
-            points.value[known],
-            points.offset[known],
-            points.element[known],
-            *times,
-        )
+        columns = handles, points.time_us, points.value, points.offset, points.element
+        arrivals = Arrivals._make([*(_at(column, known) for column in columns), *times])
         parts: list[tuple[Released, Verdicts]] = []
         start = 0
         for at, overridden in self._stops(points, known, arrivals.watermark_us):
@@ -180,6 +175,8 @@ class Task:
         partition's time moved back: then all that was due until there goes, or whether it had
         gone would depend on where the batch ended.
         """
+        if not points.overrides and not self.event_time.sweeps:
+            return []
         overridden = np.intersect1d(np.array(sorted(points.overrides), np.int64), known)
         changes = np.searchsorted(known, overridden)
         stops: list[tuple[int, int | None]] = []
@@ -200,7 +197,14 @@ class Task:
             return
         spoke = self.event_time.spoke if spoke is None else spoke
         for number, pool in enumerate(self.store.pools):
-            yield from self._judge(number, self.event_time.sweep(pool, now_us, spoke))
+            yield from self._judge(number, self._swept(number, pool, now_us, spoke))
+
+    def _swept(
+        self, number: int, pool: Pool, now_us: int, spoke: NDArray[np.int64]
+    ) -> Iterator[Columns]:
+        for released in self.event_time.sweep(pool, now_us, spoke):
+            self.ledger.mark(number, pool, released.slot, self.past.newest)
+            yield released
 
     def _detect_span(
         self,
@@ -239,8 +243,8 @@ class Task:
             index = np.flatnonzero(handles >> 32 == number)
             if len(index) == 0:
                 continue
-            columns = [column[..., index + start] for column in arrivals[1:]]
-            its = Arrivals._make([handles[index] & _SLOT, *columns])
+            columns = [_at(column[..., start : start + len(handles)], index) for column in arrivals]
+            its = Arrivals._make([_at(handles, index) & _SLOT, *columns[1:]])
             self.ledger.mark(number, pool, its.slot, self.past.newest)
             its_outcome = np.empty(len(index), np.uint8)
             yield from self._judge(number, self.event_time.align(pool, its, its_outcome))
@@ -255,7 +259,6 @@ class Task:
         for some in released:
             if len(some.slot) == 0:
                 continue
-            self.ledger.mark(number, pool, some.slot, self.past.newest)
             verdicts = detector.run(
                 pool.rows, pool.ring, some.slot, some.step, some.value, some.use
             )
@@ -298,7 +301,7 @@ class Task:
         """
         tally, verdicts = self.tally, judged.verdicts
         tally.records += len(batch.values)
-        tally.size_bytes += sum(len(value) for value in batch.values if value is not None)
+        tally.size_bytes += sum(map(len, filter(None, batch.values)))
         tally.points += consumed
         for code, n in enumerate(np.bincount(judged.outcome, minlength=len(Outcome)).tolist()):
             tally.outcomes[Outcome(code)] += n
@@ -355,7 +358,8 @@ class Task:
                 "%s is silent as a whole: none of its series counts as absent", self.partition
             )
         self._was_silent = silent
-        headers = [pool.header for pool in self.store.pools]
+        # Looked for only where there may be any: it reads every row.
+        headers = [pool.header for pool in self.store.pools if self.event_time.sweeps]
         return PartitionStatus(
             partition=self.partition,
             next_offset=self.next_offset,
@@ -371,6 +375,8 @@ class Task:
 
 def joined(parts: Sequence[tuple[Released, Verdicts]]) -> tuple[Released, Verdicts]:
     """Return the columns of all parts, one behind the other."""
+    if len(parts) == 1:  # most often
+        return parts[0]
     released = Released(**_columns(Released, [some for some, _ in parts]))
     return released, Verdicts(**_columns(Verdicts, [some for _, some in parts]))
 
@@ -381,3 +387,8 @@ def _columns(kind: type[Released | Verdicts], parts: Sequence[Any]) -> dict[str,
         types = dict.fromkeys(_WHOLE, np.int64) | dict.fromkeys(_TRUTHS, np.bool_)
         return {name: np.empty(0, types.get(name, np.float64)) for name in names}
     return {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+
+
+def _at(column: NDArray[Any], index: NDArray[np.int64]) -> NDArray[Any]:
+    """Return `column` at the places of `index`, which ascend; itself, not copied, for all."""
+    return column if len(index) == column.shape[-1] else column[..., index]

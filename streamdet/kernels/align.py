@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from streamdet.kernels.grid import between
 from streamdet.kernels.header import ABSENT, FILL, NEVER, RETURNED
-from streamdet.kernels.jit import kernel
+from streamdet.kernels.jit import inlined, kernel
 from streamdet.kernels.pending import hold
+from streamdet.kernels.prefetch import prefetch_row
 from streamdet.kernels.rate import NONE, RATE_NEXT
 from streamdet.kernels.release import (
     ABSENCES,
@@ -36,6 +37,7 @@ OFF_GRID = 6
 """Of `types.Outcome`."""
 
 
+_AHEAD = 16  # points that memory is asked for before their turn
 _ESTABLISHED = 12  # points that a series has had before anybody misses it
 
 
@@ -93,7 +95,7 @@ def _note_absence(row, rule, spoke_us, counts, to, k, slot):
     return k + 1
 
 
-@kernel
+@inlined
 def _accept(row, rule, zones, waiting, counts, to, k, slot, time_us, value, offset, element, w_us):
     """Release, hold back or count out one point. Returns (its outcome, next place in `to`)."""
     time_us = _snap(row, rule, zones, time_us)
@@ -152,6 +154,8 @@ def align(header, rules, zones, waiting, ttl_us, counts, arrivals, start, outcom
     room = to.slot.shape[0] // 2
     k = 0
     for i in range(start, n):
+        if i + _AHEAD < n:
+            prefetch_row(header, arrivals.slot[i + _AHEAD])
         slot, time_us = arrivals.slot[i], arrivals.time_us[i]
         watermark_us = arrivals.watermark_us[i]
         row = header[slot]
@@ -164,7 +168,7 @@ def align(header, rules, zones, waiting, ttl_us, counts, arrivals, start, outcom
         elif rule.absence > 0:
             spoke_us = arrivals.before[rule.absence, i]
             k = _note_absence(row, rule, spoke_us, counts, to, k, slot)
-        while is_due(row, rule, zones, waiting, watermark_us):
+        while row.n_pending > 0 and is_due(row, rule, zones, waiting, watermark_us):
             if k >= room:
                 return i, k
             k = release_oldest(row, rule, zones, waiting, counts, to, k, slot)

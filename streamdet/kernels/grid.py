@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from streamdet.kernels.header import RESTART
-from streamdet.kernels.jit import kernel
+from streamdet.kernels.jit import inlined, kernel
 from streamdet.kernels.zone import civil_months, offset_at
 
 _STEP_MAX = 1 << 30
@@ -57,7 +57,7 @@ def find_interval(row, elapsed_us):
     return known_us > 0
 
 
-@kernel
+@inlined
 def between(row, rule, zones, since_us, time_us):
     """Return how many steps of the grid of `row`, which must have one, lie between two times.
 
@@ -76,11 +76,13 @@ def between(row, rule, zones, since_us, time_us):
         months = civil_months(time_us + offset_us) - civil_months(since_us + offset_since_us)
         return max((months + interval // 2) // interval, 1)
     step = min(max((time_us - since_us + interval // 2) // interval, 1), _STEP_MAX)
+    if zone == 0:
+        return step
     # Of what clocks are ahead, whole intervals count: so no change leaves a rest that adds up.
     return step + offset_us // interval - offset_since_us // interval
 
 
-@kernel
+@inlined
 def steps(row, rule, zones, time_us):
     """Return how many steps of its grid a series moves on to `time_us`.
 

@@ -1,7 +1,8 @@
-"""A parser for the plain native point: bytes of many messages in, columns out.
+"""A parser for plain points: bytes of many messages in, columns out.
 
-It takes only what it fully understands and says `False` for the rest; the careful decoder then
-looks at that message alone. What it accepts, the careful decoder accepts with the same bits.
+It takes a native point, an array of them, and a request with a `series` and no parameters; what it
+does not fully understand it leaves, the whole message, to the careful decoder. What it accepts,
+the careful decoder accepts with the same bits.
 
 One message is one span of the buffer and is read within that span only. Joining messages into
 one document to parse them at once was ruled out: ``{..},{..}`` in one message would pass as two.
@@ -12,22 +13,32 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from streamdet.kernels.jit import allocating, inlined, kernel
-from streamdet.kernels.scalars import NO_TIME, VALUE_MAX, number, timestamp
+from streamdet.kernels.fields import (
+    CLOSE,
+    COMMA,
+    DIMENSIONS,
+    METRIC,
+    OPEN,
+    SERIES,
+    TIMESTAMP,
+    VALUE,
+    dimensions_at,
+    field_at,
+    plain_text,
+    skip_blank,
+)
+from streamdet.kernels.jit import inlined, kernel
+from streamdet.kernels.scalars import LAST_US, NO_TIME, VALUE_MAX, number, timestamp
 
-QUOTE, COMMA, COLON, OPEN, CLOSE = ord('"'), ord(","), ord(":"), ord("{"), ord("}")
-UNDERSCORE, BACKSLASH = ord("_"), ord("\\")
-
-# Field names, found by their size: no two are equally long.
-NAMES = np.zeros((11, 10), np.uint8)
-for name in (b"metric", b"dimensions", b"timestamp", b"value"):
-    NAMES[len(name), : len(name)] = np.frombuffer(name, np.uint8)
-PLAIN = np.array([0x20 <= byte <= 0x7E and byte not in b'"\\' for byte in range(256)])
+OPEN_ARRAY, CLOSE_ARRAY = ord("["), ord("]")
 SEPARATOR = np.frombuffer(b',"dimensions":', np.uint8)
-METRIC, DIMENSIONS, TIMESTAMP, VALUE = 1, 2, 4, 8
+NOT_SURE, POINT, REQUEST, ARRAY = 0, 1, 2, 3
+"""Forms of a text; NOT_SURE: decode it the careful way."""
 
-DIMENSIONS_MAX = 32  # repeated names are looked for pair by pair; more go the careful way
+_NOT_SURE = -1
+_FULL = -2
 
 
 class PointRules(NamedTuple):
@@ -39,62 +50,114 @@ class PointRules(NamedTuple):
     multiplier: int
     divisor: int
     earliest_us: int
+    points_max: int
+    """Of one message."""
 
 
-@allocating
+class Rows(NamedTuple):
+    """Points in the order of their messages: room for them."""
+
+    record: NDArray[np.int32]
+    """Index of the message."""
+    element: NDArray[np.int32]
+    """Place in the message's array; -1: the message is the point."""
+    time_us: NDArray[np.int64]
+    value: NDArray[np.float64]
+    key_start: NDArray[np.int64]
+    key_size: NDArray[np.int32]
+    """The bytes that tell the series, or the first part of them (see `parse_points`)."""
+
+
+class Scratch(NamedTuple):
+    """What the parser notes of one object."""
+
+    names: NDArray[np.int64]
+    """Shape (DIMENSIONS_MAX, 2)."""
+    spans: NDArray[np.int64]
+    """Shape (2, 3): start, end and ordinal of the metric, and of the dimensions."""
+
+
+@kernel
 def parse_points(
-    buffer, start, size, named, own_us, latest_us, rules, ok, time_us, value, key, second_key
+    buffer,
+    start,
+    size,
+    named,
+    whole,
+    own_us,
+    latest_us,
+    rules,
+    first,
+    form,
+    second_key,
+    scratch,
+    to,
 ):
-    """Parse the texts ``buffer[start:start+size]`` as native points.
+    """Parse the texts ``buffer[start:start+size]`` from text `first` on, until `to` is full.
 
     Parameters
     ----------
     buffer : uint8 (bytes,)
+        With WORD_BYTES zeros behind the last text.
     start, size : int64 (n,)
     named : bool (n,)
         False: a point of a series named elsewhere, so with a timestamp and a value only.
+    whole : bool
+        The texts are messages; False: each is one point.
     own_us : int64 (n,)
         Stands in for an absent timestamp; NO_TIME where there is nothing to stand in.
     latest_us : int64 (n,)
         The latest time that is accepted.
     rules : PointRules
-    ok : bool (n,)
-        Out: False: not sure, decode it the careful way. The other columns then mean nothing.
-    time_us : int64 (n,)
-    value : float64 (n,)
-        Out: finite.
-    key, second_key : int64 (n, 2)
-        Out: start and end of the bytes that tell the series. The second is empty unless metric
-        and dimensions stand apart in the message.
+    first : int
+    form : uint8 (n,)
+        Out: one of the above; a text that is NOT_SURE has no rows in `to`.
+    second_key : int64 (n, 2)
+        Out: start and end of the second part of the bytes that tell the series; empty unless
+        metric and dimensions stand apart in the message.
+    scratch : Scratch
+    to : Rows
+        Out.
+
+    Returns
+    -------
+    (next, k)
+        The text to start with next time; rows in `to`.
     """
-    names = np.empty((DIMENSIONS_MAX, 2), np.int64)
-    spans = np.empty((2, 3), np.int64)
-    for i in range(len(start)):
+    k = 0
+    ticks_max = LAST_US // rules.multiplier
+    for i in range(first, len(start)):
         end = start[i] + size[i]
-        seen, time, found = _point(buffer, start[i], end, rules, names, spans)
-        if seen & TIMESTAMP == 0:
-            time = own_us[i]
-        required = METRIC | VALUE if named[i] else VALUE
-        optional = DIMENSIONS | TIMESTAMP if named[i] else TIMESTAMP
-        ok[i] = (
-            seen & ~optional == required
-            and rules.earliest_us <= time <= latest_us[i]
-            and abs(found) <= VALUE_MAX
-        )
-        time_us[i] = time
-        value[i] = found
-        if ok[i] and named[i]:
-            _key(spans, seen & DIMENSIONS != 0, key[i], second_key[i])
+        second_key[i, 0] = second_key[i, 1] = 0
+        found = _message(
+            buffer, start[i], end, named[i], whole, own_us[i], latest_us[i], rules, ticks_max, i,
+            second_key[i], scratch, to, k,
+        )  # fmt: skip
+        if found == _FULL:
+            return i, k
+        if found == _NOT_SURE:
+            form[i] = NOT_SURE
+            continue
+        form[i] = POINT
+        if to.element[k] >= 0:
+            form[i] = ARRAY if buffer[skip_blank(buffer, start[i], end)] == OPEN_ARRAY else REQUEST
+        k = found
+    return len(start), k
 
 
 @kernel
-def join_keys(buffer, key, second_key, out):
-    """Write each key that stands in two spans to `out`, as one whose parts stand together."""
+def join_keys(buffer, start, size, second_key, out):
+    """Write each key that stands in two spans to `out`, as one whose parts stand together.
+
+    start, size : of the first span of each; `size` becomes that of the whole
+    """
     at = 0
-    for i in range(len(key)):
-        at = _append(out, at, buffer, key[i, 0], key[i, 1])
+    for i in range(len(start)):
+        first = at
+        at = _append(out, at, buffer, start[i], start[i] + size[i])
         at = _append(out, at, SEPARATOR, 0, len(SEPARATOR))
         at = _append(out, at, buffer, second_key[i, 0], second_key[i, 1])
+        size[i] = at - first
 
 
 @inlined
@@ -106,152 +169,184 @@ def _append(out, at, source, start, end):
 
 
 @inlined
-def _point(buffer, at, end, rules, names, spans):  # noqa: PLR0911
-    """Return (fields seen, time, value); no fields means: not sure.
-
-    `spans` gets start, end and ordinal of the metric (row 0) and of the dimensions (row 1).
-    """
-    seen = 0
-    time = NO_TIME
-    found = np.nan
-    ordinal = 0
-    at = _blank(buffer, at, end)
-    if at >= end or buffer[at] != OPEN:
-        return 0, time, found
+def _message(  # noqa: PLR0911
+    buffer,
+    at,
+    end,
+    named,
+    whole,
+    own_us,
+    latest_us,
+    rules,
+    ticks_max,
+    index,
+    second_key,
+    scratch,
+    to,
+    k,
+):
+    """Write the points of one text behind row `k`; return the next row, _NOT_SURE or _FULL."""
+    at = skip_blank(buffer, at, end)
+    many = whole and at < end and buffer[at] == OPEN_ARRAY
+    if many:
+        at = skip_blank(buffer, at + 1, end)
+    element = 0 if many else -1
     while True:
-        at = _blank(buffer, at + 1, end)
-        name_end = _text(buffer, at, end)
-        if name_end < 0:
-            return 0, time, found
-        field = _field(buffer, at + 1, name_end - 1)
-        at = _blank(buffer, name_end, end)
-        if field == 0 or seen & field or at >= end or buffer[at] != COLON:
-            return 0, time, found
-        seen |= field
-        at = _blank(buffer, at + 1, end)
-        first = at
-        if field == METRIC:
-            at = _text(buffer, at, end)
-            if at - first < 3 or at - first - 2 > rules.name_max_bytes:
-                return 0, time, found
-            spans[0, 0], spans[0, 1], spans[0, 2] = first, at, ordinal
-        elif field == DIMENSIONS:
-            at = _dimensions(buffer, at, end, rules, names)
-            spans[1, 0], spans[1, 1], spans[1, 2] = first, at, ordinal
-        elif field == TIMESTAMP:
-            at, time = timestamp(buffer, at, end, rules.multiplier, rules.divisor)
-        else:
-            at, found = number(buffer, at, end)
+        if k >= len(to.value):
+            return _FULL
+        its_first = k
+        at, seen, time, found, k = _object(
+            buffer, at, end, own_us, latest_us, rules, ticks_max, index, scratch, to, k
+        )
         if at < 0:
-            return 0, time, found
-        ordinal += 1
-        at = _blank(buffer, at, end)
-        if at >= end or buffer[at] != COMMA:
-            break
-    if at >= end or buffer[at] != CLOSE or _blank(buffer, at + 1, end) != end:
-        return 0, time, found
-    return seen, time, found
+            return at
+        if seen & SERIES:
+            if many or not whole or seen & ~DIMENSIONS != METRIC | SERIES:
+                return _NOT_SURE
+        else:
+            if seen & TIMESTAMP == 0:
+                time = own_us
+            required = METRIC | VALUE if named else VALUE
+            optional = DIMENSIONS | TIMESTAMP if named else TIMESTAMP
+            if seen & ~optional != required or not _is_valid(time, found, latest_us, rules):
+                return _NOT_SURE
+            _emit(to, k, index, element, time, found)
+            k += 1
+        if named:
+            key_start, key_end = _key(scratch.spans, seen & DIMENSIONS != 0, second_key)
+            if many and second_key[1] > 0:
+                return _NOT_SURE
+            for row in range(its_first, k):
+                to.key_start[row] = key_start
+                to.key_size[row] = key_end - key_start
+        at = skip_blank(buffer, at, end)
+        if not many:
+            return k if at == end else _NOT_SURE
+        if at < end and buffer[at] == CLOSE_ARRAY:
+            return k if skip_blank(buffer, at + 1, end) == end else _NOT_SURE
+        element += 1
+        if at >= end or buffer[at] != COMMA or element >= rules.points_max:
+            return _NOT_SURE
+        at = skip_blank(buffer, at + 1, end)
 
 
 @inlined
-def _key(spans, has_dimensions, key, second_key):
-    """Write the span(s) of the series' bytes.
+def _emit(to, k, index, element, time_us, value):
+    to.record[k] = index
+    to.element[k] = element
+    to.time_us[k] = time_us
+    to.value[k] = value
+
+
+@inlined
+def _is_valid(time_us, value, latest_us, rules):
+    return rules.earliest_us <= time_us <= latest_us and abs(value) <= VALUE_MAX
+
+
+@inlined
+def _object(buffer, at, end, own_us, latest_us, rules, ticks_max, index, scratch, to, k):
+    """Return (position behind or _NOT_SURE or _FULL, fields seen, time, value, next row).
+
+    `scratch.spans` gets start, end and ordinal of metric and dimensions. The points of a `series`
+    are written behind row `k`.
+    """
+    seen = ordinal = 0
+    time, found = NO_TIME, np.nan
+    spans = scratch.spans
+    if at >= end or buffer[at] != OPEN:
+        return _NOT_SURE, seen, time, found, k
+    while True:
+        at = skip_blank(buffer, at + 1, end)
+        field, at = field_at(buffer, at, end)
+        if field == 0 or seen & field:
+            return _NOT_SURE, seen, time, found, k
+        seen |= field
+        at = skip_blank(buffer, at, end)
+        first = at
+        if field == METRIC:
+            at = plain_text(buffer, at, end)
+            if at - first < 3 or at - first - 2 > rules.name_max_bytes:
+                return _NOT_SURE, seen, time, found, k
+            spans[0, 0], spans[0, 1], spans[0, 2] = first, at, ordinal
+        elif field == DIMENSIONS:
+            at = dimensions_at(buffer, at, end, rules, scratch.names)
+            spans[1, 0], spans[1, 1], spans[1, 2] = first, at, ordinal
+        elif field == TIMESTAMP:
+            at, time = timestamp(buffer, at, end, rules.multiplier, rules.divisor, ticks_max)
+        elif field == VALUE:
+            at, found = number(buffer, at, end)
+        else:
+            at, k = _series(buffer, at, end, own_us, latest_us, rules, ticks_max, index, to, k)
+        if at < 0:
+            return at, seen, time, found, k
+        ordinal += 1
+        at = skip_blank(buffer, at, end)
+        if at >= end or buffer[at] != COMMA:
+            break
+    if at >= end or buffer[at] != CLOSE:
+        return _NOT_SURE, seen, time, found, k
+    return at + 1, seen, time, found, k
+
+
+@inlined
+def _series(buffer, at, end, own_us, latest_us, rules, ticks_max, index, to, k):  # noqa: PLR0911
+    """Write the points of a `series`; return (position behind, _NOT_SURE or _FULL; next row)."""
+    if at >= end or buffer[at] != OPEN_ARRAY:
+        return _NOT_SURE, k
+    element = 0
+    at = skip_blank(buffer, at + 1, end)
+    while True:
+        if k >= len(to.value):
+            return _FULL, k
+        if at >= end or buffer[at] != OPEN:
+            return _NOT_SURE, k
+        seen = 0
+        time, found = NO_TIME, np.nan
+        while True:
+            at = skip_blank(buffer, at + 1, end)
+            field, at = field_at(buffer, at, end)
+            if field & (TIMESTAMP | VALUE) == 0 or seen & field:
+                return _NOT_SURE, k
+            seen |= field
+            at = skip_blank(buffer, at, end)
+            if field == TIMESTAMP:
+                at, time = timestamp(buffer, at, end, rules.multiplier, rules.divisor, ticks_max)
+            else:
+                at, found = number(buffer, at, end)
+            if at < 0:
+                return _NOT_SURE, k
+            at = skip_blank(buffer, at, end)
+            if at >= end or buffer[at] != COMMA:
+                break
+        if at >= end or buffer[at] != CLOSE:
+            return _NOT_SURE, k
+        at = skip_blank(buffer, at + 1, end)
+        last = at < end and buffer[at] == CLOSE_ARRAY
+        if seen & TIMESTAMP == 0 and last and element == 0:
+            time = own_us
+        if seen & VALUE == 0 or not _is_valid(time, found, latest_us, rules):
+            return _NOT_SURE, k
+        _emit(to, k, index, element, time, found)
+        k += 1
+        if last:
+            return at + 1, k
+        element += 1
+        if at >= end or buffer[at] != COMMA or element >= rules.points_max:
+            return _NOT_SURE, k
+        at = skip_blank(buffer, at + 1, end)
+
+
+@inlined
+def _key(spans, has_dimensions, second_key):
+    """Return start and end of the series' bytes; what stands apart of them goes to `second_key`.
 
     The metric alone, the metric before the dimensions (``"m","dimensions":{..}``), the dimensions
     before the metric (``{..},"metric":"m"``), or the two apart, which `join_keys` turns to the
     second. Whichever it is can be read off the bytes, so equal bytes mean an equal identity.
     """
-    key[0], key[1] = spans[0, 0], spans[0, 1]
-    second_key[0], second_key[1] = 0, 0
-    if has_dimensions:
-        if abs(spans[0, 2] - spans[1, 2]) == 1:
-            key[0] = min(spans[0, 0], spans[1, 0])
-            key[1] = max(spans[0, 1], spans[1, 1])
-        else:
-            second_key[0], second_key[1] = spans[1, 0], spans[1, 1]
-
-
-@inlined
-def _blank(buffer, at, end):
-    while at < end and (
-        buffer[at] == 0x20 or buffer[at] == 0x0A or buffer[at] == 0x0D or buffer[at] == 0x09
-    ):
-        at += 1
-    return at
-
-
-@inlined
-def _text(buffer, at, end):
-    """Return the position behind the plain string that begins at `at`, or -1."""
-    if at >= end or buffer[at] != QUOTE:
-        return -1
-    at += 1
-    while at < end and PLAIN[buffer[at]]:
-        at += 1
-    return at + 1 if at < end and buffer[at] == QUOTE else -1
-
-
-@inlined
-def _field(buffer, at, end):
-    """Return the field that ``buffer[at:end]`` spells, 0 if none."""
-    size = end - at
-    if size > 10:
-        return 0
-    for i in range(size):
-        if buffer[at + i] != NAMES[size, i]:
-            return 0
-    if size == 6:
-        return METRIC
-    if size == 5:
-        return VALUE
-    if size == 9:
-        return TIMESTAMP
-    return DIMENSIONS if size == 10 else 0
-
-
-@inlined
-def _equal(left, left_at, left_end, right, right_at, right_end):
-    if left_end - left_at != right_end - right_at:
-        return False
-    for i in range(left_end - left_at):
-        if left[left_at + i] != right[right_at + i]:
-            return False
-    return True
-
-
-@inlined
-def _dimensions(buffer, at, end, rules, names):  # noqa: PLR0911
-    """Return the position behind the object of strings that begins at `at`, or -1."""
-    if at >= end or buffer[at] != OPEN:
-        return -1
-    at = _blank(buffer, at + 1, end)
-    if at < end and buffer[at] == CLOSE:
-        return at + 1
-    count = 0
-    while count < min(rules.dimensions_max, DIMENSIONS_MAX):
-        name = at + 1
-        at = _text(buffer, at, end)
-        name_size = at - 1 - name
-        if name_size < 1 or name_size > rules.name_max_bytes:
-            return -1
-        if buffer[name] == UNDERSCORE and buffer[name + 1] == UNDERSCORE:
-            return -1
-        for i in range(count):
-            if _equal(buffer, name, at - 1, buffer, names[i, 0], names[i, 1]):
-                return -1
-        names[count, 0], names[count, 1] = name, at - 1
-        count += 1
-        at = _blank(buffer, at, end)
-        if at >= end or buffer[at] != COLON:
-            return -1
-        first = _blank(buffer, at + 1, end)
-        at = _text(buffer, first, end)
-        if at < 0 or at - first - 2 > rules.dimension_value_max_bytes:
-            return -1
-        at = _blank(buffer, at, end)
-        if at < end and buffer[at] == CLOSE:
-            return at + 1
-        if at >= end or buffer[at] != COMMA:
-            return -1
-        at = _blank(buffer, at + 1, end)
-    return -1
+    if not has_dimensions:
+        return spans[0, 0], spans[0, 1]
+    if abs(spans[0, 2] - spans[1, 2]) == 1:
+        return min(spans[0, 0], spans[1, 0]), max(spans[0, 1], spans[1, 1])
+    second_key[0], second_key[1] = spans[1, 0], spans[1, 1]
+    return spans[0, 0], spans[0, 1]

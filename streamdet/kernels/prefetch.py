@@ -51,6 +51,17 @@ def _prefetch_place(typingctx, ring, row, column):
     return types.void(ring, types.intp, types.intp), emit
 
 
+def _prefetch_bytes(typingctx, buffer, at, size):
+    def emit(context, builder, signature, arguments):
+        view = context.make_array(buffer)(context, builder, arguments[0])
+        first, size = arguments[1:]
+        _hint(builder, view, first)
+        _hint(builder, view, builder.add(first, size))
+        return context.get_dummy_value()
+
+    return types.void(buffer, types.intp, types.intp), emit
+
+
 def _nothing(*arguments):
     """Stand in where nothing is compiled: a hint changes no result."""
 
@@ -61,3 +72,5 @@ prefetch_row: Any = intrinsic(_prefetch_row) if _compiled else _nothing
 """``prefetch_row(rows, index)``: record[s] and an index within it, not negative."""
 prefetch_place: Any = intrinsic(_prefetch_place) if _compiled else _nothing
 """``prefetch_place(ring, row, column)``: float32[s, length] and a place within it, likewise."""
+prefetch_bytes: Any = intrinsic(_prefetch_bytes) if _compiled else _nothing
+"""``prefetch_bytes(buffer, at, size)``: uint8[s], no more than two lines of it."""

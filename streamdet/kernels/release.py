@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from streamdet.kernels.grid import steps
 from streamdet.kernels.header import JUDGE, LEARN, NEVER, RESTART
-from streamdet.kernels.jit import kernel
+from streamdet.kernels.jit import inlined, kernel
 from streamdet.kernels.pending import MEAN, SUM, let_go
 from streamdet.kernels.rate import NONE, RATE_MAX, rate
 from streamdet.kernels.window import RATE, aggregate, increase, per_second
@@ -89,7 +89,7 @@ class Zones(NamedTuple):
     offset_us: NDArray[np.int64]
 
 
-@kernel
+@inlined
 def emit(to, k, slot, use, time_us, value, step, offset, element, incomplete):
     """Write row k of the columns `to`."""
     to.slot[k] = slot
@@ -133,7 +133,7 @@ def _count_missing(row, missing):
     row.missing_share = share - _MISSING_RATE * share
 
 
-@kernel
+@inlined
 def release(row, rule, zones, counts, to, k, slot, time_us, value, offset, element):
     """Release one value, and what is imputed before it. Returns the next place in `to`."""
     step = RESTART

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from streamdet.kernels.jit import inlined
+from streamdet.kernels.words import first_byte, not_digit, number_of, word_at
 
 QUOTE, COLON, MINUS, PLUS, DOT = ord('"'), ord(":"), ord("-"), ord("+"), ord(".")
 ZERO, SMALL_E, TEE, ZULU = ord("0"), ord("e"), ord("T"), ord("Z")
@@ -20,16 +21,23 @@ LAST_US = 253_402_300_799_999_999  # 9999-12-31T23:59:59.999999Z
 NO_TIME = np.iinfo(np.int64).min
 
 DIGITS_MAX = 900_000_000_000_000_000  # one more digit still fits an int64
+TEN_TO = np.array([10**exponent for exponent in range(11)])
 POWERS = np.array([float(f"1e{exponent}") for exponent in range(23)])  # all exact
 SPLITTER = 2.0**27 + 1  # Dekker's: parts a double in two halves of 26 bits
+# Where the words of an instant, YYYY-MM- DDTHH:MM :SS, have no digits.
+_DATE, _CLOCK = np.uint64(0x80 << 32 | 0x80 << 56), np.uint64(0x80 << 16 | 0x80 << 40)
+_SECONDS, _THREE_BYTES = np.uint64(0x80), np.uint64(0xFFFFFF)
+_8, _24, _40, _48 = np.uint64(8), np.uint64(24), np.uint64(40), np.uint64(48)
 SLACK = 2.0**-100  # above the error of a double-double product, far below a tie's distance
 
 
 @inlined
-def timestamp(buffer, at, end, multiplier, divisor):
+def timestamp(buffer, at, end, multiplier, divisor, ticks_max):
     """Return (position behind, microseconds) of an ISO 8601 string or an integer.
 
-    `multiplier / divisor` turns the integer to microseconds, rounded toward minus infinity.
+    `multiplier / divisor` turns the integer to microseconds, rounded toward minus infinity;
+    `ticks_max` is the largest that `multiplier` may be applied to. Division takes as long as all
+    else here, so what is known is not found again, and a divisor of 1 not divided by.
     """
     if at < end and buffer[at] == QUOTE:
         return _instant(buffer, at + 1, end)
@@ -38,17 +46,16 @@ def timestamp(buffer, at, end, multiplier, divisor):
         sign = -1
         at += 1
     first = at
-    ticks = 0
-    while at < end and _digit(buffer, at) >= 0:
-        if ticks > DIGITS_MAX:
-            return -1, NO_TIME
-        ticks = ticks * 10 + _digit(buffer, at)
-        at += 1
+    at, ticks = _whole(buffer, at, end)
     if at == first or (buffer[first] == ZERO and at - first > 1):
         return -1, NO_TIME
-    if ticks // divisor > LAST_US // multiplier:  # the product may not overflow
+    if at < end and _digit(buffer, at) >= 0:
         return -1, NO_TIME
-    time = sign * ticks * multiplier // divisor
+    if (ticks if divisor == 1 else ticks // divisor) > ticks_max:  # the product may not overflow
+        return -1, NO_TIME
+    time = sign * ticks * multiplier
+    if divisor != 1:
+        time //= divisor
     return (at, time) if time >= FIRST_US else (-1, NO_TIME)
 
 
@@ -57,31 +64,34 @@ def _instant(buffer, at, end):  # noqa: PLR0911
     """Return (position behind, microseconds) of ``YYYY-MM-DDTHH:MM:SS[.digits](Z|+HH:MM)"``."""
     if end - at < 21:
         return -1, NO_TIME
-    year = _digits(buffer, at, 4)
-    month = _digits(buffer, at + 5, 2)
-    day = _digits(buffer, at + 8, 2)
-    hour = _digits(buffer, at + 11, 2)
-    minute = _digits(buffer, at + 14, 2)
-    second = _digits(buffer, at + 17, 2)
+    date, clock, seconds = word_at(buffer, at), word_at(buffer, at + 8), word_at(buffer, at + 16)
     if (
-        year < 1 or hour < 0 or hour > 23 or minute < 0 or minute > 59 or second < 0 or second > 59
-        or month < 1 or month > 12 or day < 1 or day > _month_days(year, month)
+        not_digit(date) != _DATE or not_digit(clock) != _CLOCK
+        or not_digit(seconds) & _THREE_BYTES != _SECONDS
         or buffer[at + 4] != MINUS or buffer[at + 7] != MINUS or buffer[at + 10] != TEE
         or buffer[at + 13] != COLON or buffer[at + 16] != COLON
+    ):  # fmt: skip
+        return -1, NO_TIME
+    year, month, day = number_of(date, 4), number_of(date >> _40, 2), number_of(clock, 2)
+    hour, minute = number_of(clock >> _24, 2), number_of(clock >> _48, 2)
+    second = number_of(seconds >> _8, 2)
+    if (
+        year < 1 or hour > 23 or minute > 59 or second > 59
+        or month < 1 or month > 12 or day < 1 or day > _month_days(year, month)
     ):  # fmt: skip
         return -1, NO_TIME
     at += 19
     micros = 0
     if buffer[at] == DOT:
-        at += 1
-        first = at
-        unit = 100_000
-        while at < end and _digit(buffer, at) >= 0:
-            micros += _digit(buffer, at) * unit  # digits beyond the sixth count nothing
-            unit //= 10
-            at += 1
-        if at == first or at - first > 9:
+        word = word_at(buffer, at + 1)
+        count = first_byte(not_digit(word))
+        if count == 0:
             return -1, NO_TIME
+        digits = min(count, 6)  # those beyond the sixth count nothing
+        micros = number_of(word, digits) * TEN_TO[6 - digits]
+        at += 1 + count
+        if count == 8 and at < end and _digit(buffer, at) >= 0:
+            at += 1
     offset_minutes = 0
     if at < end and buffer[at] == ZULU:
         at += 1
@@ -100,6 +110,30 @@ def _instant(buffer, at, end):  # noqa: PLR0911
     minutes = (_days(year, month, day) * 24 + hour) * 60 + minute - offset_minutes
     time = (minutes * 60 + second) * 1_000_000 + micros
     return (at + 1, time) if FIRST_US <= time <= LAST_US else (-1, NO_TIME)
+
+
+@inlined
+def _whole(buffer, at, end):
+    """Return (position behind, number) of a run of digits; it ends early at DIGITS_MAX.
+
+    It may reach beyond `end`: then the position does, and the caller finds no comma there.
+    """
+    word = word_at(buffer, at)
+    count = first_byte(not_digit(word))
+    if count == 0:
+        return at, 0
+    found = number_of(word, count)
+    at += count
+    if count == 8:
+        word = word_at(buffer, at)
+        count = first_byte(not_digit(word))
+        if count > 0:
+            found = found * TEN_TO[count] + number_of(word, count)
+            at += count
+        while at < end and _digit(buffer, at) >= 0 and found <= DIGITS_MAX:
+            found = found * 10 + _digit(buffer, at)
+            at += 1
+    return at, found
 
 
 @inlined
@@ -150,16 +184,19 @@ def number(buffer, at, end):
     if negative:
         at += 1
     first = at
-    mantissa = 0
     exponent = 0
-    while at < end and _digit(buffer, at) >= 0 and mantissa <= DIGITS_MAX:
-        mantissa = mantissa * 10 + _digit(buffer, at)
-        at += 1
+    at, mantissa = _whole(buffer, at, end)
     if at == first or (buffer[first] == ZERO and at - first > 1):
         return -1, np.nan
     if at < end and buffer[at] == DOT:
         at += 1
         first = at
+        if mantissa < TEN_TO[10]:
+            word = word_at(buffer, at)
+            count = first_byte(not_digit(word))
+            if count > 0:
+                mantissa = mantissa * TEN_TO[count] + number_of(word, count)
+                at += count
         while at < end and _digit(buffer, at) >= 0 and mantissa <= DIGITS_MAX:
             mantissa = mantissa * 10 + _digit(buffer, at)
             at += 1

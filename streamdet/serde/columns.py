@@ -7,13 +7,29 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from streamdet.kernels.parse import SEPARATOR, PointRules, join_keys, parse_points
+from streamdet.kernels.fields import DIMENSIONS_MAX
+from streamdet.kernels.parse import (
+    ARRAY,
+    NOT_SURE,
+    POINT,
+    SEPARATOR,
+    PointRules,
+    Rows,
+    Scratch,
+    join_keys,
+    parse_points,
+)
+from streamdet.kernels.words import WORD_BYTES
 from streamdet.types import Points
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from streamdet.serde.series import Identity
+
+
+_NOTHING = bytes(WORD_BYTES)
+_POINT_BYTES_MIN = len('{"value":1},')
 
 
 class Texts(NamedTuple):
@@ -26,88 +42,135 @@ class Texts(NamedTuple):
 
 
 class Parsed(NamedTuple):
-    """What the parser made of n texts: columns of n, which mean something where `ok`."""
+    """What the parser made of n texts: points of those that it took, in their order."""
 
-    blob: bytes
+    buffer: NDArray[np.uint8]
     """The texts one behind the other."""
-    ok: NDArray[np.bool_]
-    time_us: NDArray[np.int64]
-    value: NDArray[np.float64]
-    key: NDArray[np.int64]
+    form: NDArray[np.uint8]
+    """Shape (n,): see `kernels.parse`."""
     second_key: NDArray[np.int64]
-    """Shape (n, 2) both: start and end in `blob`."""
+    """Shape (n, 2): start and end in `buffer`."""
+    rows: Rows
 
-    def key_bytes(self, i: int) -> bytes:
-        """Return the spelling of the series of text `i`."""
-        start, end = self.key[i].tolist()
-        second_start, second_end = self.second_key[i].tolist()
-        first = self.blob[start:end]
+    def key_bytes(self, row: int) -> bytes:
+        """Return the spelling of the series of a point."""
+        start, size = int(self.rows.key_start[row]), int(self.rows.key_size[row])
+        second_start, second_end = self.second_key[self.rows.record[row]].tolist()
+        first = self.buffer[start : start + size].tobytes()
         if not second_end:
             return first
-        return first + SEPARATOR.tobytes() + self.blob[second_start:second_end]
+        return first + SEPARATOR.tobytes() + self.buffer[second_start:second_end].tobytes()
 
 
 class Careful(NamedTuple):
     """Points of opened records; the series of each is known by its own text."""
 
-    record: NDArray[np.int64]
-    element: NDArray[np.int64]
+    record: NDArray[np.integer]
+    element: NDArray[np.integer]
     time_us: NDArray[np.int64]
     value: NDArray[np.float64]
-    identities: Sequence[Identity]
+    identities: list[Identity]
+
+    def and_those(self, others: Careful) -> Careful:
+        """Return the points of both."""
+        return Careful(
+            np.concatenate([self.record, others.record]),
+            np.concatenate([self.element, others.element]),
+            np.concatenate([self.time_us, others.time_us]),
+            np.concatenate([self.value, others.value]),
+            self.identities + others.identities,
+        )
 
 
-def parse(texts: Texts, rules: PointRules, max_bytes: int) -> Parsed:
-    """Parse `texts`; those over `max_bytes` are not looked at, so not ok."""
+def parse(texts: Texts, rules: PointRules, max_bytes: int, *, whole: bool) -> Parsed:
+    """Parse `texts`; those over `max_bytes` are not looked at, so not taken.
+
+    whole : they are the values of records; False: each is one point.
+    """
     n = len(texts.texts)
-    blob = b"".join(texts.texts)
+    # One copy of all that was fetched, into memory that the parser then finds in the cache.
+    buffer = np.frombuffer(b"".join([*texts.texts, _NOTHING]), np.uint8)
     size = np.fromiter(map(len, texts.texts), np.int64, n)
     start = np.cumsum(size) - size
     size[size > max_bytes] = 0
-    parsed = Parsed(
-        blob,
-        np.empty(n, np.bool_),
-        np.empty(n, np.int64),
-        np.empty(n, np.float64),
-        np.empty((n, 2), np.int64),
-        np.empty((n, 2), np.int64),
+    form, second_key = np.empty(n, np.uint8), np.empty((n, 2), np.int64)
+    parts: list[Rows] = []
+    at, room = 0, n
+    while True:
+        to = _rows(room)
+        parsed_to, k = parse_points(
+            buffer, start, size, texts.named, whole, texts.own_us, texts.latest_us, rules, at,
+            form, second_key, _scratch(), to,
+        )  # fmt: skip
+        parts.append(Rows._make([column[:k] for column in to]))
+        if parsed_to == n:
+            break
+        # Records hold many points: room for as many as the rest has bytes for, or for one record.
+        at = parsed_to
+        room = max(2 * room, int(size[at:].sum()) // _POINT_BYTES_MIN, rules.points_max)
+    rows = parts[0]
+    if len(parts) > 1:
+        rows = Rows._make([np.concatenate(columns) for columns in zip(*parts, strict=True)])
+    return Parsed(buffer, form, second_key, rows)
+
+
+def _rows(room: int) -> Rows:
+    return Rows(
+        record=np.empty(room, np.int32),
+        element=np.empty(room, np.int32),
+        time_us=np.empty(room, np.int64),
+        value=np.empty(room),
+        key_start=np.empty(room, np.int64),
+        key_size=np.empty(room, np.int32),
     )
-    buffer = np.frombuffer(blob, np.uint8)
-    parse_points(
-        buffer, start, size, texts.named, texts.own_us, texts.latest_us, rules, *parsed[1:]
-    )
-    return parsed
+
+
+def _scratch() -> Scratch:
+    return Scratch(np.empty((DIMENSIONS_MAX, 2), np.int64), np.empty((2, 3), np.int64))
 
 
 def points_of(parsed: Parsed, offsets: NDArray[np.int64], record_us: NDArray[np.int64]) -> Points:
-    """Return the points of a batch whose records were each parsed as one point, or left out.
+    """Return the points of a batch that its records are, or that requests hold; no arrays' points.
 
     offsets, record_us : int64, of each record
     """
-    plain = np.flatnonzero(parsed.ok)
-    key, second_key = parsed.key[plain], parsed.second_key[plain]
-    buffer = np.frombuffer(parsed.blob, np.uint8)
-    start = key[:, 0]
-    size = key[:, 1] - start
-    apart = np.flatnonzero(second_key[:, 1])
+    rows, buffer = parsed.rows, parsed.buffer
+    if (parsed.form == ARRAY).any():
+        rows = Rows._make([column[parsed.form[rows.record] != ARRAY] for column in rows])
+    start, size = rows.key_start, rows.key_size
+    apart = np.flatnonzero(parsed.second_key[:, 1])
     if len(apart):
-        size[apart] += second_key[apart, 1] - second_key[apart, 0] + len(SEPARATOR)
-        joined = np.empty(size[apart].sum(), np.uint8)
-        join_keys(buffer, key[apart], second_key[apart], joined)
-        start[apart] = len(buffer) + np.cumsum(size[apart]) - size[apart]
-        buffer = np.concatenate([buffer, joined])
+        buffer = _join_keys(parsed, rows, apart)
+    all_points = bool((parsed.form == POINT).all())
     return Points(
-        record=plain.astype(np.int32),
-        element=np.full(len(plain), -1, np.int32),
-        time_us=parsed.time_us[plain],
-        value=parsed.value[plain],
+        record=rows.record,
+        element=rows.element,
+        time_us=rows.time_us,
+        value=rows.value,
         buffer=buffer,
         key_start=start,
-        key_size=size.astype(np.int32),
-        raw=np.ones(len(plain), np.bool_),
-        offset=offsets[plain],
-        record_us=record_us[plain],
+        key_size=size,
+        raw=np.ones(len(start), np.bool_),
+        offset=offsets if all_points else offsets[rows.record],
+        record_us=record_us if all_points else record_us[rows.record],
     )
+
+
+def _join_keys(parsed: Parsed, rows: Rows, apart: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Let the keys of `rows` that stand in two spans be one; return the buffer that has them."""
+    taken = parsed.second_key[:, 1] > 0
+    taken &= parsed.form != NOT_SURE
+    of_row = np.flatnonzero(taken[rows.record])
+    records, first, number = np.unique(rows.record[of_row], return_index=True, return_inverse=True)
+    second_key = parsed.second_key[records]
+    start, size = rows.key_start[of_row[first]], rows.key_size[of_row[first]].astype(np.int64)
+    joined_size = size + second_key[:, 1] - second_key[:, 0] + len(SEPARATOR)
+    joined = np.empty(joined_size.sum(), np.uint8)
+    join_keys(parsed.buffer, start, size, second_key, joined)
+    joined_start = len(parsed.buffer) + np.cumsum(joined_size) - joined_size
+    rows.key_start[of_row] = joined_start[number]
+    rows.key_size[of_row] = joined_size[number]
+    return np.concatenate([parsed.buffer, joined])
 
 
 def merged(

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from streamdet.errors import RecordError
-from streamdet.kernels.parse import PointRules
+from streamdet.kernels.parse import ARRAY, NOT_SURE, POINT, REQUEST, PointRules
 from streamdet.kernels.scalars import LAST_US, NO_TIME
-from streamdet.serde.columns import Careful, Texts, merged, parse, points_of
+from streamdet.serde.columns import Careful, Parsed, Texts, merged, parse, points_of
 from streamdet.serde.limits import TICKS, DecodeLimits, TimestampUnit
 from streamdet.serde.point import OpenedRecord, PointTime, RecordDecoder
 from streamdet.serde.series import Identity
@@ -32,27 +32,33 @@ class Decoder:
     def decode(self, batch: RecordBatch, timestamp_unit: TimestampUnit) -> Points:
         """Return the points of `batch` in record order, and a `Reject` for whatever is refused.
 
-        The parser takes the records that are plain native points. The others are opened one by
-        one, and it takes the plain ones of the points in them. What is left is decoded carefully.
+        The parser takes the records that are plain: a native point, an array, a request without
+        parameters. The others are opened one by one, and it takes the plain ones of the points in
+        them. What is left is decoded carefully.
 
         Parameters
         ----------
         timestamp_unit
             Of integer timestamps.
         """
-        rules = self._rules(timestamp_unit)
         own_us, latest_us = self._bounds_us(batch.timestamps_ms)
-        values = [value or b"" for value in batch.values]
-        named = np.ones(len(values), np.bool_)
+        values = cast("Sequence[bytes]", batch.values)
+        if not all(values):
+            values = [value or b"" for value in batch.values]
         parsed = parse(
-            Texts(values, named, own_us, latest_us), rules, self._limits.max_record_bytes
+            Texts(values, np.ones(len(values), np.bool_), own_us, latest_us),
+            self._rules(timestamp_unit),
+            self._limits.max_record_bytes,
+            whole=True,
         )
         points = points_of(parsed, batch.offsets, own_us)
-        if len(points) == len(values):
+        if ((parsed.form == POINT) | (parsed.form == REQUEST)).all():
             return points
-        opened = self._open(batch, np.flatnonzero(~parsed.ok).tolist())
+        opened = self._open(batch, np.flatnonzero(parsed.form == NOT_SURE).tolist())
+        careful = self._of_arrays(parsed, opened)
         if opened.texts:
-            careful = self._decode(opened, own_us, latest_us, timestamp_unit)
+            careful = careful.and_those(self._decode(opened, own_us, latest_us, timestamp_unit))
+        if careful.identities:
             points = merged(points, careful, batch.offsets, own_us)
         points.rejects = sorted(opened.rejects, key=_place)
         points.overrides = dict(_first_points(points, opened.overrides))
@@ -60,7 +66,7 @@ class Decoder:
         return points
 
     def identify(self, batch: RecordBatch, record: int) -> SeriesId:
-        """Return the series of the one point that `record` of `batch` is.
+        """Return the series of the one point that `record` of `batch` is, or of its request.
 
         For keys as the producer wrote them (`Points.raw`) that the series table has not seen.
 
@@ -99,26 +105,46 @@ class Decoder:
         latest_us = latest_us[record]
         named = np.array([identity is None for identity in opened.identities])
         texts = Texts(opened.texts, named, own_us, latest_us)
-        parsed = parse(texts, self._rules(unit), self._limits.max_record_bytes)
+        rules, max_bytes = self._rules(unit), self._limits.max_record_bytes
+        parsed = parse(texts, rules, max_bytes, whole=False)
+        taken = parsed.form != NOT_SURE
+        row = (np.cumsum(taken) - 1).tolist()
+        time_us, value = np.empty(len(taken), np.int64), np.empty(len(taken))
+        time_us[taken], value[taken] = parsed.rows.time_us, parsed.rows.value
         identities: list[Identity] = []
         for i, text in enumerate(opened.texts):
             identity = opened.identities[i]
             try:
-                if parsed.ok[i]:
-                    identity = identity or self._records.identify_key(parsed.key_bytes(i))
+                if taken[i]:
+                    identity = identity or self._records.identify_key(parsed.key_bytes(row[i]))
                 else:
                     time = PointTime(int(own_us[i]), int(latest_us[i]), unit)
-                    parsed.time_us[i], parsed.value[i], identity = self._records.point(
-                        text, identity, time
-                    )
-                    parsed.ok[i] = True
+                    time_us[i], value[i], identity = self._records.point(text, identity, time)
+                    taken[i] = True
             except RecordError as refusal:
                 opened.refuse(opened.record[i], opened.element[i], refusal)
+                taken[i] = False
             else:
                 identities.append(identity)
-        ok = parsed.ok
         element = np.array(opened.element)
-        return Careful(record[ok], element[ok], parsed.time_us[ok], parsed.value[ok], identities)
+        return Careful(record[taken], element[taken], time_us[taken], value[taken], identities)
+
+    def _of_arrays(self, parsed: Parsed, opened: _Opened) -> Careful:
+        """Return the points of arrays of native points; each of them names its own series."""
+        rows = parsed.rows
+        its = np.flatnonzero(parsed.form[rows.record] == ARRAY)
+        identities: list[Identity] = []
+        taken = np.ones(len(its), np.bool_)
+        for i, row in enumerate(its.tolist()):
+            try:
+                identities.append(self._records.identify_key(parsed.key_bytes(row)))
+            except RecordError as refusal:
+                opened.refuse(int(rows.record[row]), int(rows.element[row]), refusal)
+                taken[i] = False
+        its = its[taken]
+        return Careful(
+            rows.record[its], rows.element[its], rows.time_us[its], rows.value[its], identities
+        )
 
     def _rules(self, unit: TimestampUnit) -> PointRules:
         multiplier, divisor = TICKS[unit]
@@ -129,6 +155,7 @@ class Decoder:
             multiplier,
             divisor,
             self._limits.earliest_us,
+            self._limits.points_max,
         )
 
     def _bounds_us(

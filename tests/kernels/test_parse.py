@@ -12,8 +12,18 @@ import numba
 import numpy as np
 import pytest
 
-from streamdet.kernels.parse import SEPARATOR, PointRules, join_keys, parse_points
+from streamdet.kernels.fields import DIMENSIONS_MAX
+from streamdet.kernels.parse import (
+    NOT_SURE,
+    SEPARATOR,
+    PointRules,
+    Rows,
+    Scratch,
+    join_keys,
+    parse_points,
+)
 from streamdet.kernels.scalars import LAST_US, NO_TIME
+from streamdet.kernels.words import WORD_BYTES
 
 MANY = 300 if numba.config.DISABLE_JIT else 100_000
 OWN_US = 7_000_000
@@ -24,32 +34,49 @@ RULES = PointRules(
     multiplier=1_000,
     divisor=1,
     earliest_us=-(10**17),
+    points_max=8640,
 )
 
 
 class Parsed:
     """The parser's columns over `texts`, each text standing amid bytes that are not its own."""
 
-    def __init__(self, texts, rules=RULES, named=True, own_us=OWN_US, latest_us=LAST_US):
+    def __init__(
+        self,
+        texts,
+        rules=RULES,
+        named=True,
+        own_us=OWN_US,
+        latest_us=LAST_US,
+        whole=True,
+        room=None,
+    ):
         n = len(texts)
         size = np.array([len(text) for text in texts])
-        self.blob = b'"}' + b'{"'.join(texts) + b'{"x'
+        self.blob = b'"}' + b'{"'.join(texts) + b'{"x' + bytes(WORD_BYTES)
         start = 2 + np.cumsum(size + 2) - size - 2
-        self.ok = np.empty(n, np.bool_)
-        self.time_us = np.empty(n, np.int64)
-        self.value = np.empty(n)
-        self.key = np.empty((n, 2), np.int64)
+        self.form = np.empty(n, np.uint8)
         self.second_key = np.empty((n, 2), np.int64)
-        parse_points(
-            np.frombuffer(self.blob, np.uint8), start, size, np.full(n, named),
-            np.full(n, own_us), np.full(n, latest_us), rules,
-            self.ok, self.time_us, self.value, self.key, self.second_key,
+        kinds = np.int32, np.int32, np.int64, np.float64, np.int64, np.int32
+        to = Rows(*(np.empty(n if room is None else room, kind) for kind in kinds))
+        scratch = Scratch(np.empty((DIMENSIONS_MAX, 2), np.int64), np.empty((2, 3), np.int64))
+        self.taken, k = parse_points(
+            np.frombuffer(self.blob, np.uint8), start, size, np.full(n, named), whole,
+            np.full(n, own_us), np.full(n, latest_us), rules, 0,
+            self.form, self.second_key, scratch, to,
         )  # fmt: skip
+        self.rows = Rows(*(column[:k] for column in to))
+        self.time_us, self.value = self.rows.time_us, self.rows.value
+
+    @property
+    def ok(self):
+        return self.form != NOT_SURE
 
     def keys(self) -> list[bytes]:
+        spans = self.rows.key_start, self.rows.key_size, self.second_key[self.rows.record]
         return [
-            self.blob[a:b] + (SEPARATOR.tobytes() + self.blob[c:d] if d else b"")
-            for (a, b), (c, d) in zip(self.key, self.second_key, strict=True)
+            self.blob[at : at + size] + (SEPARATOR.tobytes() + self.blob[c:d] if d else b"")
+            for at, size, (c, d) in zip(*spans, strict=True)
         ]
 
 
@@ -153,8 +180,8 @@ def check_numbers(texts: list[str]) -> float:
     parsed = Parsed([value_of(text).encode() for text in texts])
     wrong = [
         text
-        for text, ok, value in zip(texts, parsed.ok, parsed.value.tolist(), strict=True)
-        if ok and bits(value) != bits(float(text))
+        for text, value in zip(np.array(texts)[parsed.ok], parsed.value.tolist(), strict=True)
+        if bits(value) != bits(float(text))
     ]
     assert not wrong, wrong[:5]
     return float(parsed.ok.mean())
@@ -320,7 +347,9 @@ def test_join_keys_writes_what_stands_apart_as_if_together():
     parsed = Parsed([b'{"metric":"m%d","value":1,"dimensions":{"a":"b"}}' % i for i in range(3)])
     expected = b"".join(parsed.keys())
     out = np.empty(len(expected), np.uint8)
-    join_keys(np.frombuffer(parsed.blob, np.uint8), parsed.key, parsed.second_key, out)
+    start, size = parsed.rows.key_start, parsed.rows.key_size.astype(np.int64)
+    join_keys(np.frombuffer(parsed.blob, np.uint8), start, size, parsed.second_key, out)
+    assert size.sum() == len(expected)
     assert out.tobytes() == expected
 
 
@@ -333,3 +362,51 @@ def test_a_value_beyond_the_bound_goes_the_careful_way():
         [value_of(text).encode() for text in ("1e22", "1000000e22", "-1000000e22", "1000001e24")]
     )
     assert parsed.ok.tolist() == [True, True, True, False]
+
+
+def test_a_text_for_whose_points_there_is_no_room_is_the_next_to_be_parsed():
+    point = b'{"metric":"m","value":1}'
+    samples = b",".join(b'{"timestamp":%d,"value":1}' % i for i in range(3))
+    request = b'{"metric":"m","series":[%b]}' % samples
+    for many in (request, b"[%b,%b,%b]" % (point, point, point)):
+        parsed = Parsed([point, many, point], room=3)
+        assert (parsed.taken, len(parsed.value)) == (1, 1)
+        parsed = Parsed([point, many, point], room=5)
+        assert (parsed.taken, len(parsed.value)) == (3, 5)
+        assert parsed.rows.record.tolist() == [0, 1, 1, 1, 2]
+        assert parsed.rows.element.tolist() == [-1, 0, 1, 2, -1]
+        assert parsed.keys() == [b'"m"'] * 5
+
+
+def test_of_several_points_each_needs_a_time_of_its_own_but_not_of_native_ones():
+    sample, timed = b'{"value":1}', b'{"value":1,"timestamp":5}'
+    for text, ok in (
+        (b'{"metric":"m","series":[%b]}' % sample, True),
+        (b'{"metric":"m","series":[%b,%b]}' % (sample, timed), False),
+        (b'{"metric":"m","series":[%b,%b]}' % (timed, sample), False),
+        (b'[{"metric":"m","value":1},{"metric":"m","value":1}]', True),
+    ):
+        assert Parsed([text], room=2).ok.all() == ok
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[]", "[[]]", '[[{"metric":"m","value":1}]]', '{"metric":"m","series":[]}',
+     '{"metric":"m","series":[{"timestamp":1,"value":1}],"value":1}',
+     '{"metric":"m","series":[{"timestamp":1,"value":1}],"timestamp":1}',
+     '{"metric":"m","series":[{"timestamp":1,"value":1,"metric":"m"}]}',
+     '{"metric":"m","series":[{"timestamp":1,"value":1},]}', '{"series":[{"value":1}]}',
+     '{"metric":"m","series":[{"timestamp":1,"value":1}]', '{"metric":"m","series":{"value":1}}',
+     '{"metric":"m","series":[{"timestamp":1,"value":1}],"series":[]}',
+     '[{"metric":"m","series":[{"timestamp":1,"value":1}]}]', '[{"metric":"m","value":1},]',
+     '[{"metric":"m","value":1}', '[{"metric":"m","value":1}]]', '[{"metric":"m"}]',
+     '[{"metric":"m","value":1,"dimensions":{"a":"b"}}]'],
+)  # fmt: skip
+def test_arrays_and_requests_that_are_not_plain_are_left(text):
+    assert not Parsed([text.encode()]).ok.any()
+
+
+def test_a_text_that_is_one_point_holds_no_array():
+    for text in (b'[{"metric":"m","value":1}]', b'{"metric":"m","series":[{"value":1}]}'):
+        assert Parsed([text]).ok.all()
+        assert not Parsed([text], whole=False).ok.any()

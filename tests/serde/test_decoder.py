@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamdet.errors import RecordError
-from streamdet.kernels.scalars import LAST_US
+from streamdet.kernels.scalars import LAST_US, NO_TIME
 from streamdet.serde import DecodeLimits, Decoder
 from streamdet.serde.point import PointTime, RecordDecoder
 from streamdet.types import Overrides, Reason, SeriesId
@@ -150,9 +150,9 @@ _SEEDS = [
 ]
 
 
-def mutated(chance: random.Random) -> bytes:
-    """A plain point changed in a few places: most by a byte of the same kind, some by anything."""
-    text = chance.choice(_SEEDS)
+def mutated(chance: random.Random, seeds: list[bytes] = _SEEDS) -> bytes:
+    """A record changed in a few places: most by a byte of the same kind, some by anything."""
+    text = chance.choice(seeds)
     gentle = chance.random() < 0.5
     for _ in range(chance.choice((1, 1, 1, 2, 3))):
         start = chance.randrange(len(text))
@@ -182,6 +182,87 @@ def test_mutated_points_are_lost_nowhere():
     outcomes = {row.record for row in rows(points)} | {reject.record for reject in points.rejects}
     assert outcomes == set(range(len(values)))
     assert len(series) == len(points)
+
+
+_RECORD_SEEDS = [
+    b'{"metric":"m","dimensions":{"a":"b"},"series":[{"timestamp":1614646800000,"value":1.5},'
+    b'{"value":-2,"timestamp":"2021-03-02T01:01:00Z"}]}',
+    b'{"series" : [ {"value":7} ] ,"metric":"m"}',
+    b'{"metric":"m","series":[{"timestamp":1,"value":1e5},{"timestamp":2,"value":0.1}],'
+    b'"dimensions":{"a":""}}',
+    b'{"metric":"m","series":[{"timestamp":1,"value":2}],"sensitivity":80}',
+    b'[{"metric":"m","timestamp":1614646800000,"value":1},'
+    b'{"dimensions":{"a":"b"},"metric":"n","value":12345678901234567}]',
+    b' [ {"metric":"m","value":1,"dimensions":{"a":"b"}} ] ',
+]
+
+
+def careful_points(value: bytes, unit: str) -> tuple[list, list]:
+    """What the careful decoder alone makes of a record: its points, and what it refuses."""
+    try:
+        opened = CAREFUL.open(value, lambda: None)
+    except RecordError as refusal:
+        return [], [(None, refusal.reason)]
+    points, rejects = [], []
+    for place, text in enumerate(opened.points):
+        element = None if opened.single else place
+        may_lack_time = opened.identity is None or len(opened.points) == 1
+        own_us = NOON_MS * 1_000 if may_lack_time else NO_TIME
+        time = PointTime(own_us, NOON_MS * 1_000 + LIMITS.max_future_us, unit)
+        try:
+            time_us, number, identity = CAREFUL.point(text, opened.identity, time)
+        except RecordError as refusal:
+            rejects.append((element, refusal.reason))
+        else:
+            points.append((element, time_us, bits(number), identity.series))
+    return points, rejects
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_mutated_records_hold_what_the_careful_decoder_alone_finds(unit):
+    chance = random.Random(unit)
+    values = [mutated(chance, _SEEDS + 3 * _RECORD_SEEDS) for _ in range(20_000)]
+    points, series = decode(*values, unit=unit)
+    found: list[tuple[list, list]] = [([], []) for _ in values]
+    for row, its in zip(rows(points), series, strict=True):
+        element = None if row.element < 0 else row.element
+        found[row.record][0].append((element, row.time_us, bits(row.value), its))
+    for reject in points.rejects:
+        found[reject.record][1].append((reject.element, reject.reason))
+    for value, its in zip(values, found, strict=True):
+        assert its == careful_points(value, unit), value
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(1, 10**12), numbers), min_size=1, max_size=40),
+    st.permutations(['"metric":"m"', '"dimensions":{"a":"b"}', "series"]),
+    st.sampled_from(["", " ", "\n\t"]),
+)
+def test_a_request_holds_what_its_points_are(written, fields, blank):
+    samples = [f'{{"timestamp":{ms},{blank}"value":{value!r}}}' for ms, value in written]
+    series = f'"series":[{f",{blank}".join(samples)}]{blank}'
+    text = ",".join(series if field == "series" else field for field in fields)
+    points, named = decode(f"{{{blank}{text}}}".encode(), b'{"metric":"x","value":1}')
+    found = [(row.element, row.time_us, bits(row.value)) for row in rows(points)]
+    expected = [(at, ms * 1_000, bits(value)) for at, (ms, value) in enumerate(written)]
+    assert found == [*expected, (-1, NOON_MS * 1_000, bits(1.0))]
+    assert named == [SeriesId("m", (("a", "b"),))] * len(written) + [SeriesId("x")]
+
+
+def test_a_request_without_parameters_is_the_parsers():
+    text = b'{"metric":"m","series":[{"timestamp":1,"value":2},{"timestamp":2,"value":2.5}]'
+    assert decode(text + b"}")[0].raw.all()
+    assert not decode(text + b',"sensitivity":80}')[0].raw.any()
+
+
+def test_more_points_than_a_record_may_hold_are_refused_together():
+    many = ",".join('{"timestamp":1,"value":2}' for _ in range(4)).encode()
+    limits = replace(LIMITS, points_max=3)
+    for value in (b'{"metric":"m","series":[%b]}' % many, b"[%b]" % many):
+        points, _ = decode(value, limits=limits)
+        assert [reject.reason for reject in points.rejects] == [Reason.TOO_MANY_POINTS]
+        assert len(points) == 0
 
 
 def test_a_batch_without_records():

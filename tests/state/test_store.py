@@ -151,3 +151,12 @@ def test_slots_that_are_free_after_a_restore_are_no_series():
     event_time.configure(pool, 3, Config().detection, restored=True)
     event_time.observe(np.array([0, 10**9]), np.array([0, 10**9]))
     assert event_time.idle(pool).tolist() == [3]
+
+
+def test_a_name_counts_while_its_series_is_there():
+    store = Store(series_max=10)
+    handle = store.admit(SeriesId("m" * 500), LAYOUT, 64)
+    pool, slot = store.at(handle)
+    taken = pool.size_bytes
+    pool.give_back(slot)
+    assert taken - pool.size_bytes == 500
