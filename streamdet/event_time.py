@@ -70,6 +70,13 @@ class TimePosition(NamedTuple):
     """absent_after in microseconds (0: the time to live's) -> speaking time, microseconds."""
 
 
+class Swept(NamedTuple):
+    """The time, as of a `TimePosition`, at which silent series were last looked at."""
+
+    time_us: int
+    spoke: dict[int, int]
+
+
 class EventTime:
     """Aligns the points of one partition; see `kernels.align`.
 
@@ -102,7 +109,10 @@ class EventTime:
         self._arena = np.zeros(_ARENA_START, PENDING)
         self._ends = np.array([-1, 0], np.int64)
         self._scratch = np.empty(self._points_max + 1)
-        self._swept_us: int | None = None
+        self.swept: Swept | None = None
+        """When silent series were looked at, `sweep_is_due`; None: never."""
+        self.replays = False
+        """Whether input is read again: then silent series are looked at once, at its end."""
         self._sweep_every_us: int | None = None
         self._counts = np.zeros(COUNTS, np.int64)
         self._changes_logged = 0
@@ -125,9 +135,10 @@ class EventTime:
 
     def position(self) -> TimePosition:
         """Return the partition's time as it is now."""
-        return TimePosition(
-            self._present.copy(), dict(zip(self._counted_us, self._spoke.tolist(), strict=True))
-        )
+        return TimePosition(self._present.copy(), self._speaking())
+
+    def _speaking(self) -> dict[int, int]:
+        return dict(zip(self._counted_us, self._spoke.tolist(), strict=True))
 
     def go_to(self, position: TimePosition) -> None:
         """Let the partition's time be what it was at `position`.
@@ -304,12 +315,16 @@ class EventTime:
     def sweep_is_due(self) -> bool:
         """Return whether series that are silent should be looked at; then count it as done."""
         now_us = self.watermark_us
-        if self._sweep_every_us is None or now_us is None:
+        if self._sweep_every_us is None or now_us is None or self.replays:
             return False
-        if self._swept_us is not None and abs(now_us - self._swept_us) <= self._sweep_every_us:
+        if self.swept and abs(now_us - self.swept.time_us) <= self._sweep_every_us:
             return False
-        self._swept_us = now_us
+        self.swept = Swept(now_us, self._speaking())
         return True
+
+    def spoke_at(self, swept: Swept) -> NDArray[np.int64]:
+        """Return `spoke` as it was then; a new `absent_after` was not counted: 0."""
+        return np.array([swept.spoke.get(us, 0) for us in self._counted_us], np.int64)
 
     def sweep(self, pool: Pool, watermark_us: int, spoke: NDArray[np.int64]) -> Iterator[Columns]:
         """Yield what is due of the series of `pool` at a time of the partition, part by part."""

@@ -77,8 +77,10 @@ class Restoration:
         del records
         for problem in self.found.problems:
             log.error("%s: %s; its series begin cold", self.task.partition, problem)
+        self.task.event_time.replays = True
         if self.found.replay_from < self._committed:
             yield from self._replay()
+        self.task.end_replay()
         self.task.tally = Tally()
         log.info(
             "%s: restored %d series from %d bytes of state, replayed offsets %d to %d",
@@ -95,7 +97,7 @@ class Restoration:
             if batch is not None:
                 points = self._decoder.decode(batch, unit)
                 handles = self.task.route(points, partial(self._decoder.identify, batch))
-                self.task.keep_onsets(self.task.detect(points, handles))
+                self.task.selection.keep_onsets(self.task.detect(points, handles))
             yield False
 
     def _read(

@@ -18,7 +18,7 @@ from streamdet.clock import Clock
 from streamdet.config import Config
 from streamdet.detectors import DETECTORS
 from streamdet.errors import StateCorrupt
-from streamdet.event_time import TimePosition
+from streamdet.event_time import Swept, TimePosition
 from streamdet.metrics import Metrics
 from streamdet.state.ledger import Chunk, chunk_slots
 from streamdet.state.record import (
@@ -118,6 +118,7 @@ def take(task: Task, topic: str, budget_bytes: int) -> Iterator[OutgoingRecord]:
             replay_from=replay_from,
             present=position.present,
             spoke=position.spoke,
+            swept=task.event_time.swept,
             chunks=[
                 ChunkPosition(*_place(task, chunk), offset)
                 for chunk, offset in task.ledger.exists()
@@ -214,7 +215,9 @@ def load(task: Task, records: Iterable[Record], committed: int) -> Iterator[Rest
     partition = _own(task, newest, found, committed)
     if partition is not None:
         found.replay_from = partition.replay_from
-        for number, place in enumerate(partition.chunks, start=1):
+        # A series that has moved may be in two records; it is taken from the newer one.
+        chunks = sorted(partition.chunks, key=lambda place: place.offset, reverse=True)
+        for number, place in enumerate(chunks, start=1):
             _load_chunk(task, place, newest, committed, found)
             if number % _CHUNKS_A_STEP == 0:
                 yield found
@@ -222,6 +225,8 @@ def load(task: Task, records: Iterable[Record], committed: int) -> Iterator[Rest
             pool.find_free()
         task.roster.roll_up_again()
         task.event_time.go_to(TimePosition(partition.present, partition.spoke))
+        if partition.swept and partition.next_offset <= committed:  # else some is told once more
+            task.event_time.swept = Swept(*partition.swept)
         task.contains_before = partition.replay_from
     yield found
 
@@ -298,10 +303,12 @@ def _put(task: Task, chunk: ChunkRecord, committed: int, problems: list[str]) ->
         for identity, each in {id(each): each for each in settings}.items()
     }
     wanted = chunk.rolled_up | [fits[id(each)] for each in settings]
+    elsewhere = task.store.knows(chunk.names)
     room = task.config.limits.max_series - task.store.n_series
-    keep = np.flatnonzero(wanted)[: max(room, 0)]
-    if len(keep) < len(wanted):
-        problems.append(f"{len(wanted) - len(keep)} series of {chunk.key} have other settings now")
+    keep = np.flatnonzero(wanted & ~elsewhere)[: max(room, 0)]
+    if len(keep) + elsewhere.sum() < len(wanted):
+        n_cold = len(wanted) - len(keep) - elsewhere.sum()
+        problems.append(f"{n_cold} series of {chunk.key} have other settings now")
     first = chunk.key.number * chunk.capacity
     names = [chunk.names[k] for k in keep.tolist()]
     pool.put(first, chunk.slots[keep], names, chunk.rows[keep], chunk.ring[keep])
@@ -325,7 +332,7 @@ def _put(task: Task, chunk: ChunkRecord, committed: int, problems: list[str]) ->
     kept[keep] = True
     pool.header["n_pending"][at] = 0
     task.event_time.hold(pool, np.repeat(at, counts[keep]), chunk.pending[np.repeat(kept, counts)])
-    task.ledger.restored(number, pool, chunk.key.number, chunk.offset)
+    task.ledger.restored(number, pool, chunk.key.number, at, chunk.offset)
     if len(keep) < len(wanted):  # its record is of more series than there are
         task.ledger.mark(number, pool, np.array([first]), committed)
     return len(keep)

@@ -290,9 +290,13 @@ class Task:
             first = min(reject.record for reject in points.rejects)
             self.dead_letter_from = int(batch.offsets[first])
 
-    def keep_onsets(self, judged: Judged) -> None:
-        """Do without output what `select` does to the state; see `Selection.keep_onsets`."""
-        self.selection.keep_onsets(judged)
+    def end_replay(self) -> None:
+        """Do what was done, and told, of silent series before the input was read again."""
+        event_time = self.event_time
+        event_time.replays = False
+        if event_time.swept is not None:
+            parts = self.sweep(event_time.swept.time_us, event_time.spoke_at(event_time.swept))
+            self.selection.keep_onsets(Judged(np.empty(0, np.uint8), *joined(list(parts))))
 
     def count(self, batch: RecordBatch, points: Points, judged: Judged, consumed: int) -> None:
         """Add a finished batch to the tally and advance to the offset after it.

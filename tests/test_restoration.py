@@ -244,4 +244,4 @@ def test_without_a_state_topic_the_time_before_batches_is_not_kept_for_a_replay(
     worker = Worker(on, config(state={"topic": None}, limits={"batch_records": 25}))
     worker.drain()
     assert worker.outcomes() == {"ok": MINUTES * HOSTS}
-    assert [task.past.at(0) for task in worker.pipeline._tasks.values()] == [None, None]
+    assert [task.past.at(0) for task in worker.pipeline._assignment.tasks.values()] == [None, None]

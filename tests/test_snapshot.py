@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import fields
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamdet.detectors import DETECTORS
 from streamdet.kernels.header import ABSENT
 from streamdet.snapshot import LAYOUTS, Restored, load, take
 from streamdet.state import ledger
@@ -16,7 +18,7 @@ from streamdet.task import Task
 from streamdet.types import Partition, Record, Verdicts
 from tests.aligned import Point, columns, configured, never_asked
 from tests.state_of import state_of
-from tests.test_event_time import clean, ended, on_the_road
+from tests.test_event_time import MINUTE, START, clean, ended, on_the_road
 
 PARTITION = Partition("t", 0)
 RULES = {
@@ -68,8 +70,10 @@ class Service:
         self.task = Task(PARTITION, self.config)
         *_, restored = load(self.task, self.topic, self.committed)
         assert not restored.problems
+        self.task.event_time.replays = True
         for start in range(restored.replay_from, self.committed, batch):
             self.process(stream, start, min(start + batch, self.committed))
+        self.task.end_replay()
         self.task.next_offset = self.committed
 
 
@@ -125,6 +129,41 @@ def test_what_is_said_is_what_would_have_been_said(rule, seed, batch, deaths, bu
     assert run(config, stream, batch, deaths, budget, every) == want
 
 
+def jobs(seed: int, n: int = 240) -> list[Point]:
+    """Return points of jobs, each a series of its own, that begin and end all the time."""
+    rng = np.random.default_rng(seed)
+    return [
+        Point(f'm{{job="{k}",run="{(minute + 3 * k) // 25}"}}', at_us, float(value))
+        for minute in range(n)
+        for k, value in enumerate(rng.normal(50, 1, 5))
+        for at_us in [START + minute * MINUTE]
+        if rng.random() > 0.05
+    ]
+
+
+@pytest.mark.parametrize("series_a_chunk", [1, 3])
+@settings(deadline=None, max_examples=60)
+@given(
+    st.integers(0, 10**6),
+    st.integers(5, 60),
+    st.lists(st.integers(1, 120), max_size=5),
+    st.sampled_from([0, 1, 2_000, 10**9]),
+    st.integers(1, 4),
+)
+def test_a_series_in_a_place_that_another_has_left_is_not_taken_for_it(
+    series_a_chunk, seed, batch, deaths, budget, every
+):
+    config = configured({"m": {}}, limits={"series_ttl": "30m"})
+    row = DETECTORS["forecast"].layout.row.itemsize + 4 * 64
+    ledger.CHUNK_BYTES, before = series_a_chunk * row, ledger.CHUNK_BYTES
+    try:
+        stream = jobs(seed)
+        want = run(config, stream, batch)[0]
+        assert run(config, stream, batch, deaths, budget, every)[0] == want
+    finally:
+        ledger.CHUNK_BYTES = before
+
+
 # ----------------------------------------------------------- whose state it is, and of which topic
 
 
@@ -150,11 +189,14 @@ def test_groups_that_share_a_topic_read_their_own_state_only():
     assert {decode_key(record.key).group for record in both} == {"one", "other"}
     for service in (one, other):
         n_series = service.task.store.n_series
-        want, own_bytes = service.state(), sum(len(r.key) + len(r.value) for r in service.topic)
+        want, own_bytes = (
+            state_of(service.task),
+            sum(len(r.key) + len(r.value) for r in service.topic),
+        )
         service.task = Task(PARTITION, service.config)
         *_, found = load(service.task, both, service.committed)
         assert found == Restored(service.committed, n_series=n_series, size_bytes=own_bytes)
-        assert service.state() == want
+        assert state_of(service.task) == want
 
 
 def test_a_group_whose_name_begins_as_anothers_does_not_get_its_state():

@@ -38,6 +38,7 @@ class Ledger:
     def __init__(self) -> None:
         self._since: list[NDArray[np.int64]] = []
         self._contained: list[NDArray[np.int64]] = []
+        self._restored: list[NDArray[np.bool_]] = []
         self.restored_to = 0
         """No chunk was restored from a record with a larger offset."""
 
@@ -54,10 +55,13 @@ class Ledger:
         self._since[chunk.pool][chunk.number] = CLEAN
         self._contained[chunk.pool][chunk.number] = offset
 
-    def restored(self, number: int, pool: Pool, chunk: int, offset: int) -> None:
-        """Note that a chunk was loaded from a record with that offset."""
+    def restored(
+        self, number: int, pool: Pool, chunk: int, slots: NDArray[np.int64], offset: int
+    ) -> None:
+        """Note that the series at `slots` were loaded from a chunk's record with that offset."""
         self._grow(number, pool)
         self.saved(Chunk(number, chunk), offset)
+        self._restored[number][slots] = True
         self.restored_to = max(self.restored_to, offset)
 
     def gone(self, chunk: Chunk) -> None:
@@ -87,15 +91,24 @@ class Ledger:
                 yield Chunk(number, chunk), int(contained[chunk])
 
     def contains(self, number: int, pool: Pool, slots: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return for each slot the offset up to which the input was in its chunk when loaded."""
+        """Return for each slot the offset up to which the input was in its series when loaded.
+
+        -1 for a series that was in no record and has its place since: another one had it, or none,
+        when its chunk was written.
+        """
         self._grow(number, pool)
-        return self._contained[number][slots // chunk_slots(pool)]
+        chunks = slots // chunk_slots(pool)
+        return np.where(self._restored[number][slots], self._contained[number][chunks], -1)
 
     def _grow(self, number: int, pool: Pool) -> None:
         while len(self._since) <= number:
             self._since.append(np.empty(0, np.int64))
             self._contained.append(np.empty(0, np.int64))
+            self._restored.append(np.empty(0, np.bool_))
         more = -(-len(pool.rows) // chunk_slots(pool)) - len(self._since[number])
         if more > 0:
             self._since[number] = np.append(self._since[number], np.full(more, CLEAN))
             self._contained[number] = np.append(self._contained[number], np.full(more, -1))
+        room = len(pool.rows) - len(self._restored[number])
+        if room > 0:
+            self._restored[number] = np.append(self._restored[number], np.zeros(room, np.bool_))

@@ -44,6 +44,8 @@ class PartitionRecord:
     """Shape (1,): PRESENT as it was before the record at `replay_from`."""
     spoke: dict[int, int]
     """absent_after in microseconds -> speaking time then, microseconds."""
+    swept: tuple[int, dict[int, int]] | None
+    """Watermark and speaking times at which silent series were last looked at; None: never."""
     chunks: list[ChunkPosition]
     """Every chunk that exists."""
     config_hash: str
@@ -59,6 +61,7 @@ class _PartitionHeader(msgspec.Struct, forbid_unknown_fields=True):
     replay_from: Offset
     present: dict[str, Time]
     spoke: list[tuple[Offset, Offset]]
+    swept: tuple[Time, list[tuple[Offset, Offset]]] | None
     chunks: list[ChunkPosition]
     config_hash: str
     topic_id: str
@@ -74,6 +77,7 @@ def partition_header(record: PartitionRecord) -> bytes:
         replay_from=record.replay_from,
         present={name: int(record.present[name][0]) for name in PRESENT.names or ()},
         spoke=sorted(record.spoke.items()),
+        swept=record.swept and (record.swept[0], sorted(record.swept[1].items())),
         chunks=record.chunks,
         config_hash=record.config_hash,
         topic_id=record.topic_id,
@@ -93,15 +97,14 @@ def partition_record(key: PartitionKey, packed: bytes) -> PartitionRecord:
     present = np.zeros(1, PRESENT)
     for name, number in header.present.items():
         present[name] = number
-    spoke = dict(header.spoke)
-    if len(spoke) < len(header.spoke):
-        raise inconsistent("a speaking time is there twice")
+    swept = header.swept and (header.swept[0], _speaking(header.swept[1]))
     record = PartitionRecord(
         key=key,
         next_offset=header.next_offset,
         replay_from=header.replay_from,
         present=present,
-        spoke=spoke,
+        spoke=_speaking(header.spoke),
+        swept=swept,
         chunks=header.chunks,
         config_hash=header.config_hash,
         topic_id=header.topic_id,
@@ -110,6 +113,13 @@ def partition_record(key: PartitionKey, packed: bytes) -> PartitionRecord:
     if wrong := next(_partition_disagreements(record), None):
         raise inconsistent(wrong)
     return record
+
+
+def _speaking(times: list[tuple[int, int]]) -> dict[int, int]:
+    spoke = dict(times)
+    if len(spoke) < len(times):
+        raise inconsistent("a speaking time is there twice")
+    return spoke
 
 
 def _partition_disagreements(record: PartitionRecord) -> Iterator[str]:

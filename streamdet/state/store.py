@@ -172,6 +172,10 @@ class Store:
         self.table.insert_all([name.encode() for name in names], handles)
         self.n_series += len(names)
 
+    def knows(self, names: list[str]) -> NDArray[np.bool_]:
+        """Return for each series whether it has a place here."""
+        return self.table.knows([name.encode() for name in names])
+
     def refuse(self, key: bytes) -> None:
         """Remember that the series of `key` has no room, so that its next points are no work.
 

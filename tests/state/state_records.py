@@ -85,6 +85,7 @@ def partition(topic="metrics", group="workers"):
         replay_from=900,
         present=present,
         spoke={300_000_000: 12_000_000_000, 60_000_000: 0},
+        swept=(1_614_686_400_000_000, {300_000_000: 11_000_000_000}),
         chunks=[
             ChunkPosition("forecast", 8, 2, 1000),
             ChunkPosition("forecast", 8, 0, 900),

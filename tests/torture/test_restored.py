@@ -69,11 +69,13 @@ class Run:
         self.task = Task(PLACE, self.task.config, self.committed)
         *_, found = load(self.task, self._state, self.committed)
         assert not found.problems
+        self.task.event_time.replays = True
         at = found.replay_from
         while at < self.committed:
             end = min(at + chance.randint(1, 400), self.committed)
             self.take(at, end)
             at = end
+        self.task.end_replay()
         self.task.tally = Tally()
         self._open = []
 
