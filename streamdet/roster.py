@@ -223,19 +223,24 @@ class Roster:
         handle = self._store.table.get(text)
         if handle == MISSING:
             settings = self._config.detection_for(series)
-            handle = self._take_in(series, settings)
+            handle = self._take_in(series, settings, spelling=key)
             if handle == FULL:
                 self._store.refuse(key)
-                return FULL
-        if key != text:
+        elif key != text:
             self._store.table.insert(key, handle)
         return handle
 
     def _take_in(
-        self, series: SeriesId, settings: DetectionConfig, *, rolled_up: bool = False
+        self,
+        series: SeriesId,
+        settings: DetectionConfig,
+        *,
+        rolled_up: bool = False,
+        spelling: bytes | None = None,
     ) -> int:
         detector = DETECTORS[settings.detector]
-        handle = self._store.admit(series, detector.layout, detector.ring_points(settings))
+        ring_points = detector.ring_points(settings)
+        handle = self._store.admit(series, detector.layout, ring_points, spelling)
         if handle == FULL:
             self._warn_full()
         else:

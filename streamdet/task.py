@@ -46,6 +46,7 @@ _SWEEPS_PER_TTL = 16
 """Idle series are looked for this often in the time they may be idle; reading all rows costs."""
 
 _SLOT = 0xFFFFFFFF
+_OUTCOMES = tuple(Outcome)
 _WHOLE = ("handle", "use", "time_us", "offset", "element", "state")
 _TRUTHS = ("is_anomaly", "incomplete")
 Times = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
@@ -307,10 +308,11 @@ class Task:
         tally.records += len(batch.values)
         tally.size_bytes += sum(map(len, filter(None, batch.values)))
         tally.points += consumed
-        for code, n in enumerate(np.bincount(judged.outcome, minlength=len(Outcome)).tolist()):
-            tally.outcomes[Outcome(code)] += n
+        of_outcome = np.bincount(judged.outcome, minlength=len(_OUTCOMES)).tolist()
+        for outcome, n in zip(_OUTCOMES, of_outcome, strict=True):
+            tally.outcomes[outcome] += n
         # A point that `route` refused is among the rejects too, but counted above already.
-        refused_later = int((judged.outcome == Outcome.DEAD_LETTERED).sum())
+        refused_later = of_outcome[Outcome.DEAD_LETTERED]
         tally.outcomes[Outcome.DEAD_LETTERED] += len(points.rejects) - refused_later
         tally.outcomes[Outcome.TOMBSTONE] += points.tombstones
         for reject in points.rejects:

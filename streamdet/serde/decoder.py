@@ -162,9 +162,16 @@ class Decoder:
         self, timestamps_ms: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return each record's own time, or NO_TIME, and the latest event time it may hold."""
+        future_us = self._limits.max_future_us
+        if (
+            len(timestamps_ms)
+            and 0 <= timestamps_ms.min() <= timestamps_ms.max() <= LAST_US // 1_000
+        ):
+            own_us = timestamps_ms * 1_000
+            return own_us, np.minimum(own_us + future_us, LAST_US)
         known = (timestamps_ms >= 0) & (timestamps_ms <= LAST_US // 1_000)
         own_us = np.where(known, timestamps_ms, 0) * 1_000
-        latest_us = np.where(known, own_us + self._limits.max_future_us, LAST_US)
+        latest_us = np.where(known, own_us + future_us, LAST_US)
         return np.where(known, own_us, NO_TIME), np.minimum(latest_us, LAST_US)
 
 

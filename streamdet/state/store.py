@@ -154,16 +154,24 @@ class Store:
         """Memory held, in bytes."""
         return self.table.size_bytes + sum(pool.size_bytes for pool in self.pools)
 
-    def admit(self, series: SeriesId, layout: StateLayout, ring_points: int) -> int:
+    def admit(
+        self,
+        series: SeriesId,
+        layout: StateLayout,
+        ring_points: int,
+        spelling: bytes | None = None,
+    ) -> int:
         """Return a handle for a new series with at least `ring_points` of ring; FULL if full.
 
         layout : what the series' detector keeps; it stays with the series
+        spelling : a key of a producer's that shall lead to it too, and is new
         """
         if self.n_series >= self._series_max:
             return FULL
         text = str(series)
         handle = self._place(text, layout, ring_points)
-        self.table.insert(text.encode(), handle)
+        keys = {text.encode(): None, spelling or text.encode(): None}
+        self.table.insert_all(list(keys), np.full(len(keys), handle, np.int64))
         self.n_series += 1
         return handle
 
