@@ -20,6 +20,8 @@ from tests.service import point
 
 SERIES = 600  # more than are in one chunk of state
 EVERYTHING = {"output": {"publish": "all"}}
+# The heir of one who was killed need not wait for the end of its session.
+AT_ONCE = {**EVERYTHING, "kafka": {"instance_id": "the-one"}}
 
 
 def points(stream: Stream, *minutes: int, series: int = 60) -> list[OutgoingRecord]:
@@ -94,7 +96,7 @@ class TestGap:
         Returns that offset.
         """
         stream.create_topics()
-        worker = stream.worker(state={"bytes_per_second": 1_024}, **EVERYTHING).wait_ready()
+        worker = stream.worker(state={"bytes_per_second": 1_024}, **AT_ONCE).wait_ready()
         for minute in range(12):
             produce(stream.bootstrap, points(stream, minute, series=SERIES))
             wait_until_drained(stream)
@@ -107,7 +109,7 @@ class TestGap:
         return offset
 
     def test_with_fail_the_worker_ends_and_says_which_offsets_are_gone(self, stream, gap):
-        worker = stream.worker(state={"on_gap": "fail"}, **EVERYTHING)
+        worker = stream.worker(state={"on_gap": "fail"}, **AT_ONCE)
         assert worker.exit_code(60) == 1
         last = worker.log().splitlines()[-1]
         assert f"retention has taken what was before {gap - 10}" in last
@@ -115,7 +117,7 @@ class TestGap:
         assert committed(stream.bootstrap, stream.group, stream.input) == {0: gap}
 
     def test_with_continue_it_says_so_counts_it_and_goes_on(self, stream, gap):
-        worker = stream.worker(state={"on_gap": "continue"}, **EVERYTHING).wait_ready()
+        worker = stream.worker(state={"on_gap": "continue"}, **AT_ONCE).wait_ready()
         assert worker.total("state_problems_total") == 1
         said = f"retention has taken what was before {gap - 10}; the state lacks those records"
         assert said in worker.log()
