@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from streamdet.kernels.table import (
     ENTRY,
+    MISSING,
     copy_keys,
     table_find,
     table_hashes,

@@ -1,7 +1,7 @@
 """The host's clock jumps by an hour, to and fro, and no verdict depends on it.
 
 What Python calls the time is moved, as Python starts. libfaketime, which would move librdkafka's
-time too, was tried: with threads that wait, the whole process stands still by its own doing.
+time too, was tried: the worker stood still at the first jump, and why was not found out.
 """
 
 from __future__ import annotations
