@@ -275,13 +275,13 @@ class Assignment:
         RetriableError
             The brokers are away; call it again.
         """
-        for task in [task for task in self.committable if task.topic_id != ""]:
-            topic_id = self._consumer.topic_id(task.partition.topic)
-            if topic_id and topic_id != task.topic_id:
+        for task in self.committable:
+            topic_id = self._consumer.topic_id(task.partition.topic) or task.topic_id
+            if task.topic_id in ("", topic_id):
+                task.topic_id = topic_id
+            else:
                 self._consumer.start_over(task.partition)
                 self._made_anew(task)
-        for task in self.committable:
-            task.topic_id = task.topic_id or self._consumer.topic_id(task.partition.topic) or ""
         if not self._held or self._clock.monotonic_s() < self._held_until_s:
             return
         self._held_until_s = self._clock.monotonic_s() + self._held_s

@@ -208,7 +208,7 @@ class Pipeline:
         self._assignment.revoke(partitions)
         try:
             self._commit_if_dirty()
-        except TransactionAborted as error:
+        except (TransactionAborted, RetriableError) as error:
             log.warning("the commit before giving partitions back failed: %s", error)
             self._aborted = True
         self._assignment.close(partitions)

@@ -272,6 +272,22 @@ def test_a_revoked_partition_is_committed_before_it_moves():
     assert {len(w.pipeline._assignment.tasks) for w in (first, second)} == {1}
 
 
+def test_a_partition_whose_last_commit_got_no_answer_is_given_back_all_the_same():
+    on = broker(partitions=2)
+    for partition in (0, 1):
+        produce(on, points(with_spikes(50, at=[30])), partition)
+    settings = config(delivery="at_least_once")
+    first = Worker(on, settings, name="first")
+    first.turn(commit=False)
+    on.fail_at("consumer.commit", RetriableError("no broker answers"))
+    second = Worker(on, settings, name="second")
+    persevere(first, turns=6)
+    second.drain()
+    assert len(first.pipeline._assignment.tasks) == 1
+    assert on.committed(GROUP) == {P0: 50, Partition(INPUT, 1): 50}
+    assert len({event["id"] for event in anomalies(on)}) == 2
+
+
 def test_a_lost_partition_takes_its_uncommitted_output_with_it():
     on = broker()
     produce(on, points(with_spikes(50, at=[30])))
@@ -442,7 +458,7 @@ def persevere(worker, turns):
     for _ in range(turns):
         try:
             worker.turn()
-        except TransactionAborted as error:
+        except (TransactionAborted, RetriableError) as error:
             worker.pipeline._discard(error)
 
 
