@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from streamdet import app, snapshot
+from streamdet import app, clients, snapshot
 from streamdet.clock import SystemClock
 from streamdet.config import Config
 from streamdet.errors import RetriableError, TransactionAborted
@@ -84,13 +84,13 @@ class Life:
 
     def __post_init__(self) -> None:
         client, call = self.step.split(".")
-        options = app._consumer_options(self.config)
+        options = clients.member_options(self.config)
         consumer = KafkaConsumer(options, self.config.kafka.group_id)
         self.consumer = Dying(consumer, call if client == "consumer" else None, self.after)
-        producer = app._producer(self.config)
+        producer = clients.producer(self.config)
         self.producer = Dying(producer, call if client == "producer" else None, self.after)
         self._pipeline = app.build(
-            self.config, self.consumer, self.producer, SystemClock(), app._opener(self.config)
+            self.config, self.consumer, self.producer, SystemClock(), clients.opener(self.config)
         )
         self.consumer.subscribe([topic.name for topic in self.config.input.topics], self._pipeline)
 
@@ -205,7 +205,7 @@ def test_a_crash_loses_nothing_and_doubles_nothing_but_ids(
 
 def restored(partition: Partition, config: Config, offset: int) -> Task:
     """Return a task as a worker has it that is assigned the partition now."""
-    opener, decoder = app._opener(config), Decoder(DecodeLimits())
+    opener, decoder = clients.opener(config), Decoder(DecodeLimits())
     restoration = Restoration(Task(partition, config, offset), offset, opener, decoder)
     wait_until(restoration.step, "the state")
     assert not restoration.found.problems
