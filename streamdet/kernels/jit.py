@@ -64,13 +64,15 @@ class _Checked:
         self._file.flush()
 
     def load(self, key: object) -> Any:
-        try:
+        with suppress(Exception):  # there is no error that a damaged pickle cannot raise
             stored = self._file.load(key)
-            if stored is not None and stored[0] == _digest(key, stored[1]):
+            if stored is None:
+                return None
+            if stored[0] == _digest(key, stored[1]):
                 return pickle.loads(stored[1])  # noqa: S301  # as numba does, after the check
-        except Exception:  # noqa: BLE001  # there is no error that a damaged pickle cannot raise
-            with suppress(OSError):
-                self._file.flush()
+        # All of the kernel's, once: what is kept anew from now on must not be thrown away again.
+        with suppress(OSError):
+            self._file.flush()
         return None
 
     def save(self, key: object, data: object) -> None:

@@ -20,8 +20,9 @@ if len(sys.argv) > 1:
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), int(sys.argv[1])))
 from streamdet.kernels.table import table_hash
 key = np.frombuffer(b"a series of some length", np.uint8)
-print([hex(table_hash(np.uint64(seed), key, 0, len(key))) for seed in (1, 2)])
-print(hex(table_hash(np.uint64(3), key.copy(), 2, 9)))  # an array that may be written to
+seeds = np.array([[1, 2], [3, 4], [5, 6]], np.uint64)
+print([hex(table_hash(seed, key, 0, len(key))) for seed in seeds[:2]])
+print(hex(table_hash(seeds[2], key.copy(), 2, 9)))  # an array that may be written to
 print(sum(table_hash.stats.cache_hits.values()), "from the cache")
 """
 
