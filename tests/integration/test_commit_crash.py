@@ -30,18 +30,9 @@ from tests.integration.worker import Stream, wait_until
 from tests.servers.kafka import create_topic
 from tests.service import point, with_spikes
 from tests.state_of import state_of
+from tests.test_commit_crash import CASES
 
 MINUTES, HOSTS, PARTITIONS = 45, 6, 2
-STEPS = {
-    "exactly_once": ["producer.begin", "producer.send", "producer.flush", "producer.commit"],
-    "at_least_once": ["producer.send", "producer.flush", "consumer.commit"],
-}
-CASES = [
-    (delivery, step, after)
-    for delivery, steps in STEPS.items()
-    for step in steps
-    for after in (False, True)
-]
 # Calls of a step that go well before the one that does not: it is that of a later commit.
 SKIP = {"producer.send": 9, "producer.flush": 5}
 RULES = [
