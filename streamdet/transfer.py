@@ -196,9 +196,9 @@ class Transfer(Generic[Counted]):
     def _discard(self, error: TransactionAborted | RetriableError) -> None:
         """Give up what was written since the last commit, and go back to its offsets."""
         log.error("transaction aborted, going back to the committed offsets: %s", error)
-        self._producer.abort()
         self._aborted, self._dirty, self._open = True, False, self._tally()
         try:
+            self._producer.abort()
             self._consumer.rewind(list(self._next))
         except RetriableError:
             return  # still aborted: the next turn comes back here

@@ -323,6 +323,19 @@ def test_an_aborted_transaction_is_done_again_without_doubles(on, call, after):
     assert on.committed(GROUP) == {Partition(SOURCE, 0): 40}
 
 
+@pytest.mark.parametrize("call", ["producer.abort", "consumer.rewind"])
+def test_going_back_is_tried_until_the_brokers_answer(on, call):
+    steady(on)
+    on.fail_at("producer.commit", TransactionAborted("lost"), skip=2)
+    on.fail_at(call, RetriableError("brokers away"))
+    copying = Copying(on, ends={Partition(SOURCE, 0): 40})
+    copying.loop._backoff_s = 0.0
+    copying.loop._commit_interval_s = 0.0
+    copying.loop.run(Event())
+    assert [body["value"] for body in values(on.read(TARGET))] == list(range(40))
+    assert on.committed(GROUP) == {Partition(SOURCE, 0): 40}
+
+
 STEPS = {
     "exactly_once": ["producer.begin", "producer.send", "producer.flush", "producer.commit"],
     "at_least_once": ["producer.send", "producer.flush", "consumer.commit"],
