@@ -75,7 +75,7 @@ class Contender:
         settings = DetectionConfig(ring_length=ring_length)
         pool = Pool(detector.layout, detector.ring_points(settings))
         for number in range(n_series):
-            slot = pool.take(str(number))
+            (slot,) = pool.take([str(number)], pool.blank()).tolist()
             if detector is not RING_ONLY:
                 detector.configure(pool.rows, slot, settings)
         self._state = pool.rows, pool.ring

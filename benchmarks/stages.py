@@ -17,7 +17,6 @@ import statistics
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from functools import partial
 from itertools import pairwise
 
 import msgspec
@@ -118,7 +117,7 @@ class Path:
         at_ns.append(time.thread_time_ns())
         points = self._decoder.decode(batch, "ms")
         at_ns.append(time.thread_time_ns())
-        handles = task.route(points, partial(self._decoder.identify, batch))
+        handles = task.route(points, self._decoder.identify)
         at_ns.append(time.thread_time_ns())
         judged = task.detect(points, handles)
         at_ns.append(time.thread_time_ns())

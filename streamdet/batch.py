@@ -1,12 +1,20 @@
-"""A part of a batch, itself a batch."""
+"""What batches of every kind have in common, and a part of a batch, itself a batch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streamdet.types import Record, RecordBatch
+
+
+def sizes_of(values: Sequence[bytes | None]) -> NDArray[np.int64]:
+    """Return the sizes of records' values in bytes; that of a tombstone is 0."""
+    if not all(values):
+        values = [value or b"" for value in values]
+    return np.fromiter(map(len, values), np.int64, len(values))  # type: ignore[arg-type]
 
 
 class BatchPart:
@@ -15,6 +23,7 @@ class BatchPart:
     def __init__(self, batch: RecordBatch, start: int, stop: int) -> None:
         self.partition = batch.partition
         self.values = batch.values[start:stop]
+        self.sizes = batch.sizes[start:stop]
         self.offsets = batch.offsets[start:stop]
         self.timestamps_ms = batch.timestamps_ms[start:stop]
         self._batch = batch
@@ -30,10 +39,10 @@ class BatchPart:
 
 def parts(batch: RecordBatch, part_bytes: int) -> Iterator[RecordBatch]:
     """Yield a batch in parts of at most `part_bytes` of values; a larger record is one alone."""
-    if sum(map(len, filter(None, batch.values))) <= part_bytes:  # half the time of `sizes`
+    sizes = batch.sizes
+    if sizes.sum() <= part_bytes:
         yield batch
         return
-    sizes = np.fromiter((len(value or b"") for value in batch.values), np.int64, len(batch.values))
     ends = np.cumsum(sizes)
     start = 0
     while start < len(ends):

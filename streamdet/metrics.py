@@ -112,6 +112,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         # A scrape between two of the counters of one commit would see points without outcome.
         self._whole = Lock()
+        self._shown: set[str] = set()
         self._by_topic = {
             field: self._counter(name, text, "topic") for field, name, text in _BY_TOPIC
         }
@@ -184,18 +185,36 @@ class Metrics:
                 self._add(partition.topic, tally)
 
     def _add(self, topic: str, tally: Tally) -> None:
+        if topic not in self._shown:
+            self._shown.add(topic)
+            self._show(topic)
         for field, counter in self._by_topic.items():
-            counter.labels(topic).inc(getattr(tally, field))
+            if count := getattr(tally, field):
+                counter.labels(topic).inc(count)
+        for outcome, count in tally.outcomes.items():
+            self.points.labels(topic, outcome.name.lower()).inc(count)
+        for reason, count in tally.dead_letters.items():
+            self.dead_letters.labels(topic, reason).inc(count)
+        for reason, count in tally.undecodable.items():
+            self.decode_errors.labels(topic, reason).inc(count)
+        for direction, count in tally.incidents.items():
+            self.incidents.labels(topic, direction).inc(count)
+        for (direction, severity), count in tally.anomalies.items():
+            self.anomalies.labels(topic, direction, severity).inc(count)
+
+    def _show(self, topic: str) -> None:
+        """Let all that is counted of a topic appear, at zero."""
+        for counter in self._by_topic.values():
+            counter.labels(topic)
         for outcome in Outcome:
-            self.points.labels(topic, outcome.name.lower()).inc(tally.outcomes[outcome])
+            self.points.labels(topic, outcome.name.lower())
         for reason in Reason:
-            self.dead_letters.labels(topic, reason).inc(tally.dead_letters[reason])
-            self.decode_errors.labels(topic, reason).inc(tally.undecodable[reason])
+            self.dead_letters.labels(topic, reason)
+            self.decode_errors.labels(topic, reason)
         for direction in ("positive", "negative"):
-            self.incidents.labels(topic, direction).inc(tally.incidents[direction])
+            self.incidents.labels(topic, direction)
             for severity in SEVERITIES:
-                count = tally.anomalies[direction, severity]
-                self.anomalies.labels(topic, direction, severity).inc(count)
+                self.anomalies.labels(topic, direction, severity)
 
     def render(self) -> bytes:
         """Return the exposition of all metrics as Prometheus' text format (`CONTENT_TYPE`)."""

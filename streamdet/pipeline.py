@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from functools import partial
 from threading import Event
 
 from streamdet.assignment import Assignment
@@ -147,7 +146,7 @@ class Pipeline:
             points = self._decoder.decode(batch, unit)
             consumed = len(points) + len(points.rejects) + points.tombstones
         with stage.labels("route").time():  # series -> slot
-            handles = task.route(points, partial(self._decoder.identify, batch))
+            handles = task.route(points, self._decoder.identify)
         with stage.labels("detect").time():  # align, kernel: columns -> columns, state in place
             judged = task.detect(points, handles)
         task.note_dead_letters(batch, points)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Generator, Iterator
-from functools import partial
 
 from streamdet.errors import FatalError
 from streamdet.metrics import Tally
@@ -96,7 +95,7 @@ class Restoration:
         for batch in self._read(topic, first, end, config.limits.batch_records):
             if batch is not None:
                 points = self._decoder.decode(batch, unit)
-                handles = self.task.route(points, partial(self._decoder.identify, batch))
+                handles = self.task.route(points, self._decoder.identify)
                 self.task.selection.keep_onsets(self.task.detect(points, handles))
             yield False
 

@@ -15,10 +15,12 @@ from streamdet.detectors import DETECTORS
 from streamdet.errors import RecordError
 from streamdet.event_time import EventTime, move_header
 from streamdet.kernels.header import NO_ROLLUP, ROLLUP_UNKNOWN
-from streamdet.state.store import FULL, MISSING, Store
+from streamdet.state.store import FULL, MISSING, Pool, Store, ring_length_for
 from streamdet.types import Overrides, Partition, Points, Reject, SeriesId
 
 log = logging.getLogger(__name__)
+
+_BEGINNINGS_MAX = 1_000
 
 ROLLUP = "rollup"
 """Dimension that a rolled up series has beside those it is rolled up by: the function's name."""
@@ -53,9 +55,10 @@ class Roster:
         self._rolled_up_handles: set[int] = set()
         self._without_leaves: set[int] = set()
         self._refused_a_series = False
+        self._beginnings: dict[tuple[int, bool], tuple[DetectionConfig, int, bytes]] = {}
         self._rule = _rule_lookup(config)
 
-    def route(self, points: Points, identify: Callable[[int], SeriesId]) -> NDArray[np.int64]:
+    def route(self, points: Points, identify: Callable[[bytes, bool], str]) -> NDArray[np.int64]:
         """Return the handle of each point's series, taking in new ones.
 
         Parameters
@@ -63,8 +66,8 @@ class Roster:
         points : Points
             `rejects` grows by the points that turn out to be unusable.
         identify : callable
-            Index of a record in the batch -> the series of the one point it is, decoded with all
-            checks; asked once for each spelling of a series that is new here. Raises RecordError.
+            A key, and whether it is raw -> the text of the series' identity, with all checks;
+            asked once for each key that is new here. Raises RecordError.
 
         Returns
         -------
@@ -72,20 +75,48 @@ class Roster:
             Handle; MISSING where the point was rejected, FULL where the series has no room.
         """
         handles = self._store.table.find(points.buffer, points.key_start, points.key_size)
-        for i in np.flatnonzero(handles == MISSING).tolist():
-            start = int(points.key_start[i])
-            key = points.buffer[start : start + int(points.key_size[i])].tobytes()
-            handle = self._store.table.get(key)
-            if handle == MISSING:
-                record = int(points.record[i])
+        missing = np.flatnonzero(handles == MISSING)
+        if len(missing):
+            handles[missing] = self._handles_of_new(points, missing, identify)
+        return handles
+
+    def _handles_of_new(
+        self, points: Points, missing: NDArray[np.int64], identify: Callable[[bytes, bool], str]
+    ) -> list[int]:
+        """Return the handles of the points at `missing`, whose keys are new here."""
+        bytes_of = points.buffer.data
+        columns = (points.key_start, points.key_size, points.raw, points.record)
+        keys: list[bytes] = []
+        texts: dict[bytes, str] = {}
+        refusals: dict[bytes, RecordError] = {}
+        for start, size, raw, record in zip(*(c[missing].tolist() for c in columns), strict=True):
+            key = bytes(bytes_of[start : start + size])
+            keys.append(key)
+            if key not in texts and key not in refusals:
                 try:
-                    raw = points.raw[i]
-                    series = identify(record) if raw else SeriesId.parse(key.decode())
+                    texts[key] = identify(key, raw)
                 except RecordError as error:
-                    points.rejects.append(Reject(record, None, error.reason, error.message))
-                    continue
-                handle = self._admit(series, key)
-            handles[i] = handle
+                    refusals[key] = error
+            if refusal := refusals.get(key):
+                points.rejects.append(Reject(record, None, refusal.reason, refusal.message))
+        handles = self._handles(texts)
+        return [handles.get(key, MISSING) for key in keys]
+
+    def _handles(self, texts: dict[bytes, str]) -> dict[bytes, int]:
+        """Return the handle of each key, all of them new, by the text of its series."""
+        names = list(dict.fromkeys(texts.values()))
+        found = self._store.table.handles([name.encode() for name in names]).tolist()
+        handle_of = dict(zip(names, found, strict=True))
+        new = [name for name in names if handle_of[name] == MISSING]
+        if new:
+            settings = [self._rule(name) for name in new]
+            handle_of.update(zip(new, self._take_in(new, settings), strict=True))
+        handles = {key: handle_of[text] for key, text in texts.items()}
+        others = [
+            key for key, text in texts.items() if handles[key] == FULL or key != text.encode()
+        ]
+        if others:
+            self._store.alias(others, np.array([handles[key] for key in others], np.int64))
         return handles
 
     def rollups(self, handles: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -135,7 +166,7 @@ class Roster:
             pool.rows["incident"][slot] = from_pool.rows["incident"][from_slot]
             self._overridden.pop(old, None)
         self._overridden[new] = settings
-        self._configure(new, settings)
+        self._configure(*self._store.at(new), settings)
         return new
 
     def overrides(self, handle: int) -> Overrides | None:
@@ -177,7 +208,7 @@ class Roster:
             return
         if overrides is not None:
             self._overridden[handle] = settings
-        self._configure(handle, settings, restored=True)
+        self._configure(*self._store.at(handle), settings, restored=True)
 
     def restore_unchanged(
         self, number: int, slots: NDArray[np.int64], settings: Sequence[DetectionConfig]
@@ -218,44 +249,48 @@ class Roster:
             header["rollup"][np.isin(header["rollup"], gone)] = ROLLUP_UNKNOWN
         return gone
 
-    def _admit(self, series: SeriesId, key: bytes) -> int:
-        text = str(series).encode()
-        handle = self._store.table.get(text)
-        if handle == MISSING:
-            settings = self._config.detection_for(series)
-            handle = self._take_in(series, settings, spelling=key)
-            if handle == FULL:
-                self._store.refuse(key)
-        elif key != text:
-            self._store.table.insert(key, handle)
-        return handle
-
     def _take_in(
         self,
-        series: SeriesId,
-        settings: DetectionConfig,
+        names: Sequence[str],
+        settings: Sequence[DetectionConfig],
         *,
         rolled_up: bool = False,
-        spelling: bytes | None = None,
-    ) -> int:
-        detector = DETECTORS[settings.detector]
-        ring_points = detector.ring_points(settings)
-        handle = self._store.admit(series, detector.layout, ring_points, spelling)
-        if handle == FULL:
+    ) -> list[int]:
+        """Return the handles of new series with `settings`; FULL for those that have no room."""
+        distinct = {id(each): each for each in settings}
+        begins = {of: self._beginning(its, rolled_up=rolled_up) for of, its in distinct.items()}
+        pools, rows = zip(*[begins[id(each)] for each in settings], strict=True)
+        handles: list[int] = self._store.admit(names, pools, rows).tolist()
+        if handles[-1] == FULL:
             self._warn_full()
-        else:
-            self._configure(handle, settings, rolled_up=rolled_up)
-        return handle
+        return handles
+
+    def _beginning(self, settings: DetectionConfig, *, rolled_up: bool) -> tuple[int, bytes]:
+        """Return the number of the pool of a series with `settings`, and what its row begins as."""
+        known = self._beginnings.get((id(settings), rolled_up))
+        if known is not None and known[0] is settings:
+            return known[1:]
+        detector = DETECTORS[settings.detector]
+        length = ring_length_for(detector.ring_points(settings))
+        number = self._store.pool_for(detector.layout, length)
+        example = Pool(detector.layout, 0)
+        example.take([""], example.blank())
+        self._configure(example, 0, settings, rolled_up=rolled_up)
+        row = example.rows[:1].tobytes()
+        if len(self._beginnings) >= _BEGINNINGS_MAX:  # rolled up series bring ever new settings
+            self._beginnings.clear()
+        self._beginnings[id(settings), rolled_up] = settings, number, row
+        return number, row
 
     def _configure(
         self,
-        handle: int,
+        pool: Pool,
+        slot: int,
         settings: DetectionConfig,
         *,
         rolled_up: bool = False,
         restored: bool = False,
     ) -> None:
-        pool, slot = self._store.at(handle)
         DETECTORS[settings.detector].configure(pool.rows, slot, settings)
         self._event_time.configure(pool, slot, settings, rolled_up=rolled_up, restored=restored)
 
@@ -280,9 +315,9 @@ class Roster:
         )
         if handle != MISSING:
             self._without_leaves.discard(handle)
-            self._configure(handle, own, rolled_up=True, restored=True)
+            self._configure(*self._store.at(handle), own, rolled_up=True, restored=True)
         else:
-            handle = self._take_in(target, own, rolled_up=True)
+            (handle,) = self._take_in([str(target)], [own], rolled_up=True)
         if handle == FULL:
             return NO_ROLLUP
         self._overridden[handle] = own

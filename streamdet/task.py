@@ -35,7 +35,6 @@ from streamdet.types import (
     Points,
     RecordBatch,
     Released,
-    SeriesId,
     Verdict,
     Verdicts,
 )
@@ -103,7 +102,7 @@ class Task:
         """Go on to a state that may follow the present one; raises IllegalStep where it may not."""
         self.state = step(self.partition, self.state, state)
 
-    def route(self, points: Points, identify: Callable[[int], SeriesId]) -> NDArray[np.int64]:
+    def route(self, points: Points, identify: Callable[[bytes, bool], str]) -> NDArray[np.int64]:
         """Return the handle of each point's series, taking in new ones; see `Roster.route`."""
         return self.roster.route(points, identify)
 
@@ -306,7 +305,7 @@ class Task:
         """
         tally, verdicts = self.tally, judged.verdicts
         tally.records += len(batch.values)
-        tally.size_bytes += sum(map(len, filter(None, batch.values)))
+        tally.size_bytes += int(batch.sizes.sum())
         tally.points += consumed
         of_outcome = np.bincount(judged.outcome, minlength=len(_OUTCOMES)).tolist()
         for outcome, n in zip(_OUTCOMES, of_outcome, strict=True):

@@ -59,6 +59,10 @@ class RecordBatch(Protocol):
         """Their values; None is a tombstone."""
 
     @property
+    def sizes(self) -> NDArray[np.int64]:
+        """Their sizes in bytes, a tombstone's 0; see `streamdet.batch.sizes_of`."""
+
+    @property
     def offsets(self) -> NDArray[np.int64]:
         """Their offsets, ascending, not always without gaps."""
 

@@ -7,10 +7,9 @@ very types that they will meet in the pipeline.
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 
+from streamdet.batch import sizes_of
 from streamdet.config import Config
 from streamdet.detectors import DETECTORS
 from streamdet.serde.decoder import Decoder
@@ -30,6 +29,7 @@ class _Batch:
 
     def __init__(self, values: list[bytes | None]) -> None:
         self.values = values
+        self.sizes = sizes_of(values)
         self.offsets = np.arange(len(values), dtype=np.int64)
         self.timestamps_ms = np.full(len(values), 1_600_000_000_000, np.int64)
 
@@ -52,7 +52,7 @@ def _send(config: Config) -> None:
     for values in batches:
         batch = _Batch(values)
         points = decoder.decode(batch, "ms")
-        handles = task.route(points, partial(decoder.identify, batch))
+        handles = task.route(points, decoder.identify)
         task.detect(points, handles)
     list(task.sweep())
     task.store.table.remove(np.empty(0, np.int64))

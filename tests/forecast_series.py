@@ -18,7 +18,7 @@ class Series:
 
     def __init__(self, **settings):
         self.pool = Pool(FORECAST.layout, FORECAST.ring_points(DetectionConfig(**settings)))
-        self.slot = self.pool.take("series")
+        (self.slot,) = self.pool.take(["series"], self.pool.blank()).tolist()
         self.configure(**settings)
 
     def configure(self, **settings) -> None:

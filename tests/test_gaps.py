@@ -9,7 +9,7 @@ import pytest
 
 from streamdet.task import Task
 from streamdet.types import IncidentState, Partition
-from tests.aligned import Point, columns, configured, never_asked
+from tests.aligned import Point, as_it_stands, columns, configured
 
 START = datetime(2025, 1, 6, tzinfo=UTC)
 DAY = 288
@@ -34,7 +34,7 @@ def onsets(seed: int, *, hole: bool, lost_peak: bool) -> list[int]:
     ]
     task = Task(Partition("t", 0), configured(period=None, ring_length=None, imputeMode="auto"))
     points = columns(stream)
-    judged = task.detect(points, task.route(points, never_asked))
+    judged = task.detect(points, task.route(points, as_it_stands))
     began = judged.released.time_us[judged.verdicts.state == IncidentState.ONSET]
     return [round((at / 1e6 - START.timestamp()) / 300) for at in began.tolist()]
 

@@ -10,7 +10,7 @@ import pytest
 
 from streamdet.task import Task
 from streamdet.types import IncidentState, Partition
-from tests.aligned import Point, columns, configured, never_asked
+from tests.aligned import Point, as_it_stands, columns, configured
 
 HOUR_US = 3_600_000_000
 START = datetime(2025, 1, 6, tzinfo=UTC)
@@ -54,7 +54,7 @@ def found(name: str, seed: int, busy=office, **detection):
         stream.append(Point("a", int(at.timestamp()) * 1_000_000, value))
     task = Task(Partition("t", 0), configured(period=None, ring_length=None, **detection))
     points = columns(stream)
-    judged = task.detect(points, task.route(points, never_asked))
+    judged = task.detect(points, task.route(points, as_it_stands))
     times = [datetime.fromtimestamp(t / 1e6, UTC) for t in judged.released.time_us.tolist()]
     return np.array(times), judged.verdicts
 

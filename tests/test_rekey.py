@@ -270,12 +270,7 @@ def contents(batch):
     for i in range(len(points)):
         start = points.key_start[i]
         spelling = points.buffer[start : start + points.key_size[i]].tobytes()
-        raw = points.raw[i]
-        series = (
-            decoder.identify(batch, int(points.record[i]))
-            if raw
-            else SeriesId.parse(spelling.decode())
-        )
+        series = SeriesId.parse(decoder.identify(spelling, bool(points.raw[i])))
         found.append(
             (series, int(points.time_us[i]), float(points.value[i]), points.overrides.get(i))
         )

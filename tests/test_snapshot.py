@@ -16,7 +16,7 @@ from streamdet.state import ledger
 from streamdet.state.record import PartitionKey, decode, decode_key
 from streamdet.task import Task
 from streamdet.types import Partition, Record, Verdicts
-from tests.aligned import Point, columns, configured, never_asked
+from tests.aligned import Point, as_it_stands, columns, configured
 from tests.state_of import state_of
 from tests.test_event_time import MINUTE, START, clean, ended, on_the_road
 
@@ -44,7 +44,7 @@ class Service:
 
     def process(self, stream: list[Point], start: int, stop: int) -> list[tuple]:
         points = columns(stream[start:stop], start)
-        judged = self.task.detect(points, self.task.route(points, never_asked))
+        judged = self.task.detect(points, self.task.route(points, as_it_stands))
         rows = list(self.task.select(judged))
         self.task.next_offset = stop
         released, verdicts = judged.released, judged.verdicts

@@ -21,7 +21,7 @@ from streamdet.serde.decoder import Decoder
 from streamdet.serde.instant import parse_instant
 from streamdet.serde.limits import DecodeLimits
 from streamdet.state.table import SeriesTable
-from streamdet.types import Overrides, Points, Reason, RecordBatch, Reject, SeriesId
+from streamdet.types import Overrides, Points, Reason, Reject, SeriesId
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
@@ -106,7 +106,7 @@ def read_topic(
     found: dict[int, _Rows] = {}
     for batch in reader.batches(config.limits.batch_records):
         points = decoder.decode(batch, unit)
-        series = names.numbers(points, decoder, batch)
+        series = names.numbers(points, decoder)
         left_out.refused.update(reject.reason for reject in points.rejects)
         left_out.tombstones += points.tombstones
         rows = found.setdefault(batch.partition.index, _Rows())
@@ -122,7 +122,7 @@ class _Names:
         self.series: list[SeriesId] = []
         self._spellings = SeriesTable()
 
-    def numbers(self, points: Points, decoder: Decoder, batch: RecordBatch) -> NDArray[np.int64]:
+    def numbers(self, points: Points, decoder: Decoder) -> NDArray[np.int64]:
         """Return the number of each point's series; MISSING where it is refused after all.
 
         `points.rejects` grows by those.
@@ -133,16 +133,13 @@ class _Names:
             key = points.buffer[start : start + int(points.key_size[i])].tobytes()
             number = self._spellings.get(key)
             if number == MISSING:
-                record = int(points.record[i])
                 try:
-                    raw = points.raw[i]
-                    series = (
-                        decoder.identify(batch, record) if raw else SeriesId.parse(key.decode())
-                    )
+                    text = decoder.identify(key, bool(points.raw[i]))
                 except RecordError as error:
+                    record = int(points.record[i])
                     points.rejects.append(Reject(record, None, error.reason, error.message))
                     continue
-                number = self._take_in(series, key)
+                number = self._take_in(SeriesId.parse(text), key)
             found[i] = number
         return found
 

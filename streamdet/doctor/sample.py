@@ -100,14 +100,11 @@ class Sampler:
             spelling = buffer[start : start + sizes[i]]
             number = self._numbers.get(spelling)
             if number is None:
-                record = int(points.record[i])
                 try:
-                    number = self._number(
-                        self._decoder.identify(batch, record)
-                        if points.raw[i]
-                        else SeriesId.parse(spelling.decode())
-                    )
+                    text = self._decoder.identify(spelling, bool(points.raw[i]))
+                    number = self._number(SeriesId.parse(text))
                 except RecordError as error:
+                    record = int(points.record[i])
                     points.rejects.append(Reject(record, None, error.reason, error.message))
                     continue
                 self._numbers[spelling] = number

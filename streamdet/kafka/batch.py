@@ -8,7 +8,9 @@ from operator import itemgetter
 
 import numpy as np
 from confluent_kafka import Message
+from numpy.typing import NDArray
 
+from streamdet.batch import sizes_of
 from streamdet.types import Headers, Partition, Record
 
 
@@ -37,13 +39,14 @@ def by_partition(messages: Sequence[Message]) -> dict[Partition, list[Message]]:
 class KafkaBatch:
     """Records of one partition as columns; keys and headers only on request."""
 
-    __slots__ = ("_messages", "offsets", "partition", "timestamps_ms", "values")
+    __slots__ = ("_messages", "offsets", "partition", "sizes", "timestamps_ms", "values")
 
     def __init__(self, partition: Partition, messages: Sequence[Message]) -> None:
         count = len(messages)
         self.partition = partition
         self.values: list[bytes | None] = list(map(Message.value, messages))
-        self.offsets = np.fromiter(map(Message.offset, messages), np.int64, count)
+        self.sizes = sizes_of(self.values)
+        self.offsets = _offsets(messages)
         times = map(itemgetter(1), map(Message.timestamp, messages))
         self.timestamps_ms = np.fromiter(times, np.int64, count)
         self._messages = messages
@@ -62,6 +65,15 @@ class KafkaBatch:
             value=self.values[index],
             headers=_headers(message),
         )
+
+
+def _offsets(messages: Sequence[Message]) -> NDArray[np.int64]:
+    """Return the offsets of messages of one partition, which ascend."""
+    count = len(messages)
+    first, last = messages[0].offset() or 0, messages[-1].offset() or 0
+    if last - first == count - 1:  # no gap: none of them has to be asked
+        return np.arange(first, last + 1)
+    return np.fromiter(map(Message.offset, messages), np.int64, count)
 
 
 def _headers(message: Message) -> Headers:

@@ -101,14 +101,11 @@ class Copier:
             spelling = buffer[start : start + sizes[i]]
             known = self._known.get(spelling)
             if known is None:
-                record = int(points.record[i])
                 try:
-                    known = self._key(
-                        self._decoder.identify(batch, record)
-                        if points.raw[i]
-                        else SeriesId.parse(spelling.decode())
-                    )
+                    text = self._decoder.identify(spelling, bool(points.raw[i]))
+                    known = self._key(SeriesId.parse(text))
                 except RecordError as error:
+                    record = int(points.record[i])
                     points.rejects.append(Reject(record, None, error.reason, error.message))
                 else:
                     remember(self._known, spelling, known, len(spelling))

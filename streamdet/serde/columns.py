@@ -36,6 +36,8 @@ class Texts(NamedTuple):
     """n texts, each of one point, with what reading them takes (see `kernels.parse`)."""
 
     texts: Sequence[bytes]
+    size: NDArray[np.int64]
+    """In bytes."""
     named: NDArray[np.bool_]
     own_us: NDArray[np.int64]
     latest_us: NDArray[np.int64]
@@ -90,9 +92,8 @@ def parse(texts: Texts, rules: PointRules, max_bytes: int, *, whole: bool) -> Pa
     n = len(texts.texts)
     # One copy of all that was fetched, into memory that the parser then finds in the cache.
     buffer = np.frombuffer(b"".join([*texts.texts, _NOTHING]), np.uint8)
-    size = np.fromiter(map(len, texts.texts), np.int64, n)
-    start = np.cumsum(size) - size
-    size[size > max_bytes] = 0
+    start = np.cumsum(texts.size) - texts.size
+    size = np.where(texts.size > max_bytes, 0, texts.size)
     form, second_key = np.empty(n, np.uint8), np.empty((n, 2), np.int64)
     parts: list[Rows] = []
     at, room = 0, n

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from streamdet.batch import sizes_of
 from streamdet.errors import RecordError
 from streamdet.kernels.parse import ARRAY, NOT_SURE, POINT, REQUEST, PointRules
 from streamdet.kernels.scalars import LAST_US, NO_TIME
 from streamdet.serde.columns import Careful, Parsed, Texts, merged, parse, points_of
 from streamdet.serde.limits import TICKS, DecodeLimits, TimestampUnit
 from streamdet.serde.point import OpenedRecord, PointTime, RecordDecoder
-from streamdet.serde.series import Identity
-from streamdet.types import Overrides, Points, RecordBatch, Reject, SeriesId
+from streamdet.serde.series import Identity, plain_text_of
+from streamdet.types import Overrides, Points, RecordBatch, Reject
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,7 +47,7 @@ class Decoder:
         if not all(values):
             values = [value or b"" for value in batch.values]
         parsed = parse(
-            Texts(values, np.ones(len(values), np.bool_), own_us, latest_us),
+            Texts(values, batch.sizes, np.ones(len(values), np.bool_), own_us, latest_us),
             self._rules(timestamp_unit),
             self._limits.max_record_bytes,
             whole=True,
@@ -65,19 +66,19 @@ class Decoder:
         points.tombstones = opened.tombstones
         return points
 
-    def identify(self, batch: RecordBatch, record: int) -> SeriesId:
-        """Return the series of the one point that `record` of `batch` is, or of its request.
+    def identify(self, key: bytes, raw: bool) -> str:
+        """Return the text of the series' identity that the key of a point tells.
 
-        For keys as the producer wrote them (`Points.raw`) that the series table has not seen.
+        raw : as in `Points`
 
         Raises
         ------
         RecordError
-            The record is not to be used: a dead letter.
+            The point is not to be used: a dead letter.
         """
-        value = batch.values[record]
-        assert value is not None
-        return self._records.identify(value).series
+        if not raw:
+            return key.decode()
+        return plain_text_of(key) or str(self._records.identify_key(key).series)
 
     def _open(self, batch: RecordBatch, records: list[int]) -> _Opened:
         opened = _Opened()
@@ -104,7 +105,7 @@ class Decoder:
         own_us = np.where(opened.may_lack_time, own_us[record], NO_TIME)
         latest_us = latest_us[record]
         named = np.array([identity is None for identity in opened.identities])
-        texts = Texts(opened.texts, named, own_us, latest_us)
+        texts = Texts(opened.texts, sizes_of(opened.texts), named, own_us, latest_us)
         rules, max_bytes = self._rules(unit), self._limits.max_record_bytes
         parsed = parse(texts, rules, max_bytes, whole=False)
         taken = parsed.form != NOT_SURE

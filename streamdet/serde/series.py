@@ -18,11 +18,37 @@ Key = TypeVar("Key")
 Known = TypeVar("Known")
 
 
+# Bare names and values without escapes: what these spell is put into the text of the identity by
+# other punctuation alone.
+_PLAIN_PAIR = re.compile(rb'"([A-Za-z_:][A-Za-z0-9_:./-]*)":("[ !#-\[\]-~]*")')
+_PLAIN_PAIRS = re.sub(rb"\((?!\?)", rb"(?:", _PLAIN_PAIR.pattern)
+_PLAIN_KEY = re.compile(
+    rb'"([A-Za-z_:][A-Za-z0-9_:./-]*)"(?:,"dimensions":\{(%b(?:,%b)*)\})?'
+    % (_PLAIN_PAIRS, _PLAIN_PAIRS)
+)
+
+
 class Identity(NamedTuple):
     """A series and the bytes of its text."""
 
     series: SeriesId
     key: bytes
+
+
+def plain_text_of(key: bytes) -> str | None:
+    """Return the text of the series that `key` spells, a key that the parser found, if it is plain.
+
+    The parser has checked lengths, reserved names, and that no dimension comes twice. A twentieth
+    of the time of decoding it.
+    """
+    found = _PLAIN_KEY.fullmatch(key)
+    if found is None:
+        return None
+    metric, pairs = found.groups()
+    if pairs is None:
+        return str(metric, "ascii")
+    each = sorted(_PLAIN_PAIR.findall(pairs))
+    return str(b"%b{%b}" % (metric, b",".join([b"%b=%b" % pair for pair in each])), "ascii")
 
 
 class IdentityReader:

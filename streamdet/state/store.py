@@ -8,7 +8,7 @@ memory; what a row means, only the detector knows (`types.StateLayout`).
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from streamdet.kernels.header import HEADER, NEVER
 from streamdet.kernels.table import MISSING
 from streamdet.state.memory import GrowingMemory
 from streamdet.state.table import SeriesTable
-from streamdet.types import SeriesId, StateLayout
+from streamdet.types import StateLayout
 
 RING_LENGTHS = (0, 64, 128, 288, 1440, 8640)
 """A few lengths, so that a pool is one array; 8640 is what Azure took in one request."""
@@ -72,23 +72,32 @@ class Pool:
         rows = self.rows
         return np.ndarray(len(rows), np.dtype(HEADER), buffer=rows, strides=(rows.itemsize,))
 
-    def take(self, name: str) -> int:
-        """Return a cleared slot for the series `name`."""
-        self._names_bytes += len(name)
-        if self._free:
-            slot = self._free.pop()
+    def take(self, names: Sequence[str], rows: NDArray[np.void]) -> NDArray[np.int64]:
+        """Return a slot for each of the series `names`, whose row begins as the one of `rows`.
+
+        rows : record[n]; see `blank`
+        """
+        n_free = min(len(self._free), len(names))
+        slots = [self._free.pop() for _ in range(n_free)]
+        for slot, name in zip(slots, names, strict=False):
             self.names[slot] = name
-        else:
-            slot = len(self.names)
-            self.names.append(name)
-            if slot == len(self.rows):
-                self._grow()
-        self.rows[slot] = np.zeros((), self.rows.dtype)
-        self.rows["time_us"][slot] = self.rows["newest_us"][slot] = NEVER
-        self.rows["head"][slot] = self.rows["tail"][slot] = -1
-        self.rows["stagger"][slot] = zlib.crc32(name.encode()) & 0xFF
-        self.ring[slot] = np.nan
-        return slot
+        slots += range(len(self.names), len(self.names) + len(names) - n_free)
+        self.names += names[n_free:]
+        while len(self.names) > len(self.rows):
+            self._grow()
+        taken = np.array(slots, np.int64)
+        self._names_bytes += sum(map(len, names))
+        self.rows[taken] = rows
+        self.rows["stagger"][taken] = [zlib.crc32(name.encode()) & 0xFF for name in names]
+        self.ring[taken] = np.nan
+        return taken
+
+    def blank(self) -> NDArray[np.void]:
+        """Return the row of a series without a point and without settings: record[1]."""
+        row = np.zeros(1, self.layout.row)
+        row["time_us"] = row["newest_us"] = NEVER
+        row["head"] = row["tail"] = -1
+        return row
 
     def give_back(self, slot: int) -> None:
         """Free `slot`."""
@@ -155,25 +164,42 @@ class Store:
         return self.table.size_bytes + sum(pool.size_bytes for pool in self.pools)
 
     def admit(
-        self,
-        series: SeriesId,
-        layout: StateLayout,
-        ring_points: int,
-        spelling: bytes | None = None,
-    ) -> int:
-        """Return a handle for a new series with at least `ring_points` of ring; FULL if full.
+        self, names: Sequence[str], pools: Sequence[int], rows: Sequence[bytes]
+    ) -> NDArray[np.int64]:
+        """Return the handles of new series; FULL for those, the last ones, that have no room.
 
-        layout : what the series' detector keeps; it stays with the series
-        spelling : a key of a producer's that shall lead to it too, and is new
+        names : no two equal
+        pools : the number of each one's pool, see `pool_for`
+        rows : what each one's row begins as, the bytes of a record; see `Pool.blank`
         """
-        if self.n_series >= self._series_max:
-            return FULL
-        text = str(series)
-        handle = self._place(text, layout, ring_points)
-        keys = {text.encode(): None, spelling or text.encode(): None}
-        self.table.insert_all(list(keys), np.full(len(keys), handle, np.int64))
-        self.n_series += 1
-        return handle
+        handles = np.full(len(names), FULL, np.int64)
+        n = min(len(names), self._series_max - self.n_series)
+        if n <= 0:
+            return handles
+        numbers = np.array(pools[:n], np.int64)
+        for number in dict.fromkeys(pools[:n]):
+            its = np.flatnonzero(numbers == number).tolist()
+            pool = self.pools[number]
+            begins = np.frombuffer(b"".join([rows[i] for i in its]), pool.layout.row)
+            slots = pool.take([names[i] for i in its], begins)
+            handles[its] = (number << 32) | slots
+        self.table.insert_all([name.encode() for name in names[:n]], handles[:n])
+        self.n_series += n
+        return handles
+
+    def alias(self, keys: list[bytes], handles: NDArray[np.int64]) -> None:
+        """Let `keys`, spellings of producers' that are new, lead to series too.
+
+        Those of series that have no room, FULL, are remembered so that their next points are no
+        work: as many as there may be series, until an eviction makes room.
+        """
+        full = handles == FULL
+        spare = max(self._series_max - self._n_refused, 0)
+        kept = ~full | (np.cumsum(full) <= spare)
+        self._n_refused += int((full & kept).sum())
+        self.table.insert_all(
+            [key for key, its in zip(keys, kept, strict=True) if its], handles[kept]
+        )
 
     def take_back(self, handles: NDArray[np.int64], names: list[str]) -> None:
         """Know the series again that were put back into a pool (`Pool.put`)."""
@@ -182,16 +208,7 @@ class Store:
 
     def knows(self, names: list[str]) -> NDArray[np.bool_]:
         """Return for each series whether it has a place here."""
-        return self.table.knows([name.encode() for name in names])
-
-    def refuse(self, key: bytes) -> None:
-        """Remember that the series of `key` has no room, so that its next points are no work.
-
-        As many keys as there may be series are remembered, until an eviction makes room.
-        """
-        if self._n_refused < self._series_max:
-            self.table.insert(key, FULL)
-            self._n_refused += 1
+        return np.not_equal(self.table.handles([name.encode() for name in names]), MISSING)
 
     def pool_for(self, layout: StateLayout, ring_length: int) -> int:
         """Return the number of the pool of a detector and ring length, which is made if new."""
@@ -209,7 +226,9 @@ class Store:
         pool, slot = self.at(handle)
         if pool.ring_length >= ring_points:
             return handle
-        moved = self._place(self.name(handle), pool.layout, ring_points)
+        number = self.pool_for(pool.layout, ring_length_for(ring_points))
+        target = self.pools[number]
+        moved = (number << 32) | int(target.take([self.name(handle)], target.blank())[0])
         pool.give_back(slot)
         self.table.move(handle, moved)
         return moved
@@ -242,10 +261,6 @@ class Store:
             self.n_series -= len(handles)
             self._n_refused = 0
         return handles
-
-    def _place(self, name: str, layout: StateLayout, ring_points: int) -> int:
-        number = self.pool_for(layout, ring_length_for(ring_points))
-        return (number << 32) | self.pools[number].take(name)
 
 
 __all__ = ["FULL", "MISSING", "RING_LENGTHS", "Pool", "Store"]

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from streamdet.kernels.table import (
     ENTRY,
-    MISSING,
     copy_keys,
     table_find,
     table_hashes,
@@ -62,12 +61,11 @@ class SeriesTable:
         buffer = np.frombuffer(key, np.uint8)
         return int(self.find(buffer, np.zeros(1, np.int64), np.array([len(key)], np.int32))[0])
 
-    def knows(self, keys: list[bytes]) -> NDArray[np.bool_]:
-        """Return for each key whether it is in the table."""
+    def handles(self, keys: list[bytes]) -> NDArray[np.int64]:
+        """Return the handle of each key, or MISSING."""
         size = np.fromiter(map(len, keys), np.int32, len(keys))
         start = np.cumsum(size, dtype=np.int64) - size
-        handles = self.find(np.frombuffer(b"".join(keys), np.uint8), start, size)
-        return np.not_equal(handles, MISSING)
+        return self.find(np.frombuffer(b"".join(keys), np.uint8), start, size)
 
     def insert(self, key: bytes, handle: int) -> None:
         """Add `key`, which must be absent. O(1) over many calls: arrays double when full."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from streamdet.batch import sizes_of
 from streamdet.errors import FatalError, TransactionAborted
 from streamdet.ports import RebalanceListener, Span
 from streamdet.testing.broker import Membership, MemoryBroker, Transaction
@@ -18,6 +19,7 @@ class MemoryBatch:
     def __init__(self, partition: Partition, records: Sequence[Record]) -> None:
         self.partition = partition
         self.values = [record.value for record in records]
+        self.sizes = sizes_of(self.values)
         self.offsets = np.array([record.offset for record in records], np.int64)
         self.timestamps_ms = np.array([record.timestamp_ms for record in records], np.int64)
         self._records = records

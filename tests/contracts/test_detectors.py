@@ -53,7 +53,7 @@ class Bench:
         self.detector, self.config = detector, config
         self.pool = Pool(detector.layout, detector.ring_points(config))
         for number in range(n_series):
-            slot = self.pool.take(str(number))
+            (slot,) = self.pool.take([str(number)], self.pool.blank()).tolist()
             detector.configure(self.pool.rows, slot, config)
         self._begun = [False] * n_series
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import groupby
 
 import numpy as np
 
+from streamdet.batch import sizes_of
 from streamdet.config import Config
 from streamdet.serde.dead_letter import dead_letters
 from streamdet.serde.decoder import Decoder
@@ -46,7 +46,7 @@ def detect(config: Config, records: Sequence[Record]) -> Offline:
             batch = Batch(partition, own[start : start + _BATCH_RECORDS])
             points = decoder.decode(batch, unit)
             consumed = len(points) + len(points.rejects) + points.tombstones
-            handles = task.route(points, partial(decoder.identify, batch))
+            handles = task.route(points, decoder.identify)
             judged = task.detect(points, handles)
             found.events += [
                 encoder.encode(verdict, config.output.anomalies) for verdict in task.select(judged)
@@ -64,6 +64,7 @@ class Batch:
     def __init__(self, partition: Partition, records: Sequence[Record]) -> None:
         self.partition = partition
         self.values = [record.value for record in records]
+        self.sizes = sizes_of(self.values)
         self.offsets = np.array([record.offset for record in records], np.int64)
         self.timestamps_ms = np.array([record.timestamp_ms for record in records], np.int64)
         self._records = records

@@ -188,6 +188,6 @@ def test_a_shift_of_a_seasonal_series_is_accepted_after_a_period():
 def test_what_the_search_says_does_not_depend_on_where_the_row_lies():
     alone = judged(sine(1000)).period
     series = Series()
-    series.slot = series.pool.take("series")
+    (series.slot,) = series.pool.take(["series"], series.pool.blank()).tolist()
     series.configure()
     np.testing.assert_array_equal(series.judge(sine(1000)).period, alone)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from streamdet.batch import sizes_of
 from streamdet.types import Headers, Partition, Points, Record, SeriesId
 
 NOON_MS = 1_614_686_400_000  # 2021-03-02T12:00:00Z
@@ -25,6 +26,7 @@ class ListBatch:
     ) -> None:
         self.partition = partition
         self.values = values
+        self.sizes = sizes_of(values)
         self.offsets: NDArray[np.int64] = np.arange(100, 100 + len(values))
         self.timestamps_ms: NDArray[np.int64] = np.broadcast_to(
             np.array(timestamps_ms, np.int64), (len(values),)
@@ -71,8 +73,6 @@ def key_of(points: Points, i: int) -> bytes:
 def series_of(decoder, batch, points: Points) -> list[SeriesId]:
     """The series of each point, by the road that the route stage takes."""
     return [
-        decoder.identify(batch, int(points.record[i]))
-        if points.raw[i]
-        else SeriesId.parse(key_of(points, i).decode())
+        SeriesId.parse(decoder.identify(key_of(points, i), bool(points.raw[i])))
         for i in range(len(points))
     ]

@@ -64,7 +64,7 @@ def check_plain_points_against_the_careful_decoder(values: list[bytes], unit="ms
     for row in rows(points):
         if row.raw:
             plain += 1
-            series = DECODER.identify(batch, row.record)
+            series = SeriesId.parse(DECODER.identify(row.key, row.raw))
             expected = careful_outcome(values[row.record], unit)
             assert (row.time_us, bits(row.value), series) == expected, values[row.record]
     return plain

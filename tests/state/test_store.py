@@ -8,7 +8,7 @@ from streamdet.config import Config
 from streamdet.event_time import EventTime
 from streamdet.kernels.header import HEADER, NEVER, whole_lines
 from streamdet.kernels.table import MISSING
-from streamdet.state.store import FULL, Pool, Store
+from streamdet.state.store import FULL, Pool, Store, ring_length_for
 from streamdet.types import SeriesId, StateLayout
 
 ROW = whole_lines([*HEADER, ("level", "<f8")])
@@ -19,19 +19,55 @@ def ids(n):
     return [SeriesId.of("m", {"n": str(i)}) for i in range(n)]
 
 
+def admit(store: Store, series: SeriesId, layout: StateLayout, ring_points: int) -> int:
+    number = store.pool_for(layout, ring_length_for(ring_points))
+    return int(store.admit([str(series)], [number], [store.pools[number].blank().tobytes()])[0])
+
+
 def test_a_series_beyond_the_bound_is_refused_and_the_others_are_unharmed():
     store = Store(series_max=3)
-    handles = [store.admit(s, LAYOUT, 64) for s in ids(4)]
+    handles = [admit(store, s, LAYOUT, 64) for s in ids(4)]
     assert handles[3] == FULL
     assert [store.name(h) for h in handles[:3]] == [str(s) for s in ids(3)]
     assert store.n_series == 3
 
 
+def test_many_series_are_taken_in_as_one_by_one_would_be():
+    other = StateLayout("another", ROW)
+    stores = [Store(series_max=7) for _ in range(2)]
+    for store in stores:
+        pools = [store.pool_for(LAYOUT, 64), store.pool_for(other, 0)]
+        for series in ids(3):  # slots that were given back are taken again
+            admit(store, series, LAYOUT, 64)
+        store.evict(lambda pool: np.array([0, 2] if pool.ring_length else [], np.int64))
+    at_once, singly = stores
+    names = [f"s{i}" for i in range(9)]
+    numbers = [pools[i % 3 == 1] for i in range(9)]
+    rows = [at_once.pools[number].blank() for number in numbers]
+    for i, row in enumerate(rows):
+        row["level"] = i
+    begins = [row.tobytes() for row in rows]
+    handles = at_once.admit(names, numbers, begins)
+    one_by_one = [
+        int(singly.admit([name], [number], [row])[0])
+        for name, number, row in zip(names, numbers, begins, strict=True)
+    ]
+    assert handles.tolist() == one_by_one
+    assert (handles == FULL).tolist() == [False] * 6 + [True] * 3
+    assert at_once.n_series == singly.n_series == 7
+    for handle, name, row in zip(handles[:6].tolist(), names[:6], rows, strict=False):
+        pool, slot = at_once.at(handle)
+        other_pool, _ = singly.at(handle)
+        assert at_once.name(handle) == name
+        assert pool.rows["level"][slot] == row["level"][0]
+        assert pool.rows[slot].tobytes() == other_pool.rows[slot].tobytes()
+        assert at_once.table.get(name.encode()) == handle
+
+
 def test_refused_keys_are_remembered_within_bounds_until_there_is_room():
     store = Store(series_max=2)
-    handles = [store.admit(s, LAYOUT, 64) for s in ids(2)]
-    for key in (b"a", b"b", b"c"):
-        store.refuse(key)
+    handles = [admit(store, s, LAYOUT, 64) for s in ids(2)]
+    store.alias([b"a", b"b", b"c"], np.full(3, FULL))
     assert [store.table.get(key) for key in (b"a", b"b", b"c")] == [FULL, FULL, MISSING]
     store.evict(lambda pool: np.array([handles[0]]))
     assert store.table.get(b"a") == MISSING
@@ -41,7 +77,7 @@ def test_rows_lie_on_cache_lines_and_keep_their_content_when_the_pool_grows():
     store = Store(series_max=10_000)
     handles = []
     for i, series in enumerate(ids(1000)):
-        handle = store.admit(series, LAYOUT, 64)
+        handle = admit(store, series, LAYOUT, 64)
         pool, slot = store.at(handle)
         pool.rows["level"][slot] = i
         pool.ring[slot, 0] = i
@@ -56,7 +92,7 @@ def test_the_header_of_the_rows_is_no_copy_and_of_one_type_for_all_detectors():
     store = Store(series_max=1000)
     other = StateLayout("another", whole_lines([*HEADER, ("more", "<f8", 20)]))
     for layout, series in ((LAYOUT, ids(400)[:200]), (other, ids(400)[200:])):
-        handle = [store.admit(s, layout, 64) for s in series][-1]
+        handle = [admit(store, s, layout, 64) for s in series][-1]
         pool, slot = store.at(handle)
         assert pool.header.dtype == np.dtype(HEADER)
         assert len(pool.header) == len(pool.rows)
@@ -66,14 +102,14 @@ def test_the_header_of_the_rows_is_no_copy_and_of_one_type_for_all_detectors():
 
 def test_a_new_series_holds_no_point_back():
     store = Store(series_max=10)
-    pool, slot = store.at(store.admit(ids(1)[0], LAYOUT, 64))
+    pool, slot = store.at(admit(store, ids(1)[0], LAYOUT, 64))
     assert [int(pool.header[name][slot]) for name in ("head", "tail", "n_pending")] == [-1, -1, 0]
 
 
 def test_ring_lengths_share_a_few_pools():
     store = Store(series_max=100)
     for points, series in zip([1, 64, 129, 288, 8640], ids(5), strict=True):
-        store.admit(series, LAYOUT, points)
+        admit(store, series, LAYOUT, points)
     assert [pool.ring_length for pool in store.pools] == [64, 288, 8640]
 
 
@@ -81,7 +117,7 @@ def test_series_of_two_detectors_never_share_a_pool():
     store = Store(series_max=100)
     layouts = [LAYOUT, StateLayout("another", ROW), LAYOUT]
     pools = [
-        store.at(store.admit(s, layout, 64))[0] for s, layout in zip(ids(3), layouts, strict=True)
+        store.at(admit(store, s, layout, 64))[0] for s, layout in zip(ids(3), layouts, strict=True)
     ]
     assert pools[0] is pools[2]
     assert pools[0] is not pools[1]
@@ -91,7 +127,7 @@ def test_series_of_two_detectors_never_share_a_pool():
 def test_a_longer_ring_moves_the_series_and_every_spelling_of_it_follows():
     store = Store(series_max=100)
     [series] = ids(1)
-    handle = store.admit(series, LAYOUT, 64)
+    handle = admit(store, series, LAYOUT, 64)
     store.table.insert(b"another spelling", handle)
     moved = store.resize(handle, 864)
     assert moved != handle
@@ -105,7 +141,7 @@ def test_a_longer_ring_moves_the_series_and_every_spelling_of_it_follows():
 def test_idle_series_make_room_and_their_slots_are_clean():
     store = Store(series_max=2)
     old, young = ids(2)
-    handles = [store.admit(old, LAYOUT, 64), store.admit(young, LAYOUT, 64)]
+    handles = [admit(store, old, LAYOUT, 64), admit(store, young, LAYOUT, 64)]
     pool, slot = store.at(handles[0])
     pool.rows["time_us"][:2] = [100, 900]
     pool.rows["level"][slot] = 5
@@ -113,7 +149,7 @@ def test_idle_series_make_room_and_their_slots_are_clean():
     assert store.evict(lambda pool: np.array([slot])).tolist() == [handles[0]]
     assert store.table.get(str(old).encode()) == MISSING
     assert store.table.get(str(young).encode()) == handles[1]
-    again = store.admit(SeriesId("new"), LAYOUT, 64)
+    again = admit(store, SeriesId("new"), LAYOUT, 64)
     pool, slot = store.at(again)
     assert again == handles[0]
     assert pool.rows["level"][slot] == 0
@@ -125,15 +161,15 @@ def test_the_size_of_the_state_is_counted():
     store = Store(series_max=1000)
     empty = store.size_bytes
     for series in ids(1000):
-        store.admit(series, LAYOUT, 288)
+        admit(store, series, LAYOUT, 288)
     assert store.size_bytes - empty >= 1000 * (64 + 4 * 288)
 
 
 def test_the_memory_of_names_ends_with_their_series():
     pool = Pool(LAYOUT, 0)
-    pool.give_back(pool.take("one"))  # its slot stays
+    pool.give_back(int(pool.take(["one"], pool.blank())[0]))  # its slot stays
     before = pool.size_bytes
-    slot = pool.take("twelve bytes")
+    slot = int(pool.take(["twelve bytes"], pool.blank())[0])
     assert pool.size_bytes == before + 12
     pool.give_back(slot)
     assert pool.size_bytes == before
@@ -156,7 +192,7 @@ def test_slots_that_are_free_after_a_restore_are_no_series():
 
 def test_a_name_counts_while_its_series_is_there():
     store = Store(series_max=10)
-    handle = store.admit(SeriesId("m" * 500), LAYOUT, 64)
+    handle = admit(store, SeriesId("m" * 500), LAYOUT, 64)
     pool, slot = store.at(handle)
     taken = pool.size_bytes
     pool.give_back(slot)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import zlib
 from collections import Counter
-from functools import partial
 
 import pytest
 
@@ -50,7 +49,7 @@ class Run:
     def take(self, start: int, end: int) -> None:
         batch = offline.Batch(PLACE, self._points[start:end])
         points = self._decoder.decode(batch, "ms")
-        handles = self.task.route(points, partial(self._decoder.identify, batch))
+        handles = self.task.route(points, self._decoder.identify)
         judged = self.task.detect(points, handles)
         topic = self.task.config.output.anomalies
         self._open += [self._encoder.encode(each, topic) for each in self.task.select(judged)]
