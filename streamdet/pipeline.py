@@ -65,6 +65,7 @@ class Pipeline:
         self._events = events
         self._clock = clock
         self._dirty = False
+        self._awaited = False
         self._aborted = False
         # Work and commit together stay well below the time after which the brokers abort a
         # transaction by themselves.
@@ -111,7 +112,7 @@ class Pipeline:
             self._process(task, batch)
             self._commit_if_due()
         self._restore()
-        self._commit_if_due()
+        self._commit_if_due(at_once=self._awaited)
 
     def _poll(self) -> Sequence[RecordBatch]:
         timeout_s = 0 if self._assignment.restoring else _POLL_TIMEOUT_S
@@ -151,16 +152,16 @@ class Pipeline:
             judged = task.detect(points, handles)
         task.note_dead_letters(batch, points)
         with stage.labels("produce").time():  # the few rows that leave
-            self._producer.send(
-                self._events.encode(verdict, output.anomalies) for verdict in task.select(judged)
-            )
-            self._producer.send(dead_letters(batch, points.rejects, output.dead_letters))
-            late = task.late(points, handles, judged)
-            self._producer.send(late_records(batch, late, output.late))
+            events = [self._events.encode(each, output.anomalies) for each in task.select(judged)]
+            letters = dead_letters(batch, points.rejects, output.dead_letters)
+            late = late_records(batch, task.late(points, handles, judged), output.late)
+            if told := [*events, *letters, *late]:
+                self._producer.send(told)
+                self._awaited = self._config.commit_mode == "eager"
         task.count(batch, points, judged, consumed)
 
-    def _commit_if_due(self) -> None:
-        if self._clock.monotonic_s() - self._committed_s >= self._commit_interval_s:
+    def _commit_if_due(self, *, at_once: bool = False) -> None:
+        if at_once or self._clock.monotonic_s() - self._committed_s >= self._commit_interval_s:
             self._commit_if_dirty()
             self._assignment.attend(self._producer)
 
@@ -173,7 +174,7 @@ class Pipeline:
             with self.metrics.commit_seconds.time():
                 state = self._snapshots.take(tasks)
                 commit(next_offsets, state, self._producer, self._consumer, self._commit_timeout_s)
-            self._dirty = False
+            self._dirty = self._awaited = False
             self._backoff_s = _BACKOFF_START_S
             self.metrics.transactions.labels("committed").inc()
             self._assignment.committed()
@@ -230,7 +231,7 @@ class Pipeline:
         """Throw away everything since the last commit: output, offsets, and all state."""
         log.error("transaction aborted, going back to the committed offsets: %s", error)
         self.metrics.transactions.labels("aborted").inc()
-        self._aborted, self._dirty = True, False
+        self._aborted, self._dirty, self._awaited = True, False, False
         if (
             isinstance(error, TransactionAborted)
             and error.topic == self._config.output.dead_letters

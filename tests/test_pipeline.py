@@ -65,6 +65,34 @@ def test_publish_all_sends_a_verdict_for_every_point_warming_ones_included():
     assert [e["isAnomaly"] for e in found].index(True) == 20
 
 
+def test_an_eager_worker_commits_when_events_wait_and_else_at_its_interval():
+    on = broker()
+    produce(on, points(with_spikes(100, at=[60]), host="a"))
+    worker = Worker(on, config(commit_mode="eager", limits={"batch_records": 10}))
+    while worker.pipeline.status.not_ready is not None:
+        worker.turn(commit=False)
+    while not on.read(ANOMALIES):
+        assert on.committed(GROUP) == {}
+        worker.turn(commit=False)
+    assert [event["source"]["offset"] for event in events(on)] == [60, 65]  # and its recovery
+    assert on.committed(GROUP) == {P0: 70}
+    worker.turn(commit=False)
+    assert on.committed(GROUP) == {P0: 70}
+    worker.turn()
+    assert on.committed(GROUP) == {P0: 90}
+
+
+def test_events_wait_for_the_interval_unless_eager():
+    on = broker()
+    produce(on, points(with_spikes(100, at=[60]), host="a"))
+    worker = Worker(on)
+    for _ in range(10):
+        worker.turn(commit=False)
+    assert on.read(ANOMALIES) == []
+    worker.turn()
+    assert len(on.read(ANOMALIES)) == 2
+
+
 @pytest.mark.parametrize("batch_records", [1, 7, 64])
 def test_the_size_of_batches_changes_nothing(batch_records):
     def found(limit):

@@ -240,6 +240,10 @@ class Config(Section):
         le=timedelta(minutes=5),
         description="Time between commits; readers of committed records wait as long.",
     )
+    commit_mode: Literal["interval", "eager"] = Field(
+        default="interval",
+        description="Commit every commit_interval, or eagerly: as soon as events wait, too.",
+    )
     transaction_timeout: Duration = Field(
         default=timedelta(seconds=30),
         ge=timedelta(seconds=1),
