@@ -44,8 +44,7 @@ log = logging.getLogger(__name__)
 _SWEEPS_PER_TTL = 16
 """Idle series are looked for this often in the time they may be idle; reading all rows costs."""
 
-_SLOT = 0xFFFFFFFF
-_OUTCOMES = tuple(Outcome)
+_SLOT, _OUTCOMES = 0xFFFFFFFF, tuple(Outcome)
 _WHOLE = ("handle", "use", "time_us", "offset", "element", "state")
 _TRUTHS = ("is_anomaly", "incomplete")
 Times = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
@@ -116,10 +115,12 @@ class Task:
             As `route` gave them; changed in place where a series moves to a longer ring.
         """
         outcome = np.full(len(points), Outcome.OK, np.uint8)  # also what restored state contains
-        outcome[handles == MISSING] = Outcome.DEAD_LETTERED
-        outcome[handles == FULL] = Outcome.DROPPED_SERIES_LIMIT
-        # Points of series without room move the time too, or idle ones would never make any.
-        known = np.flatnonzero((handles != MISSING) & (points.offset >= self.contains_before))
+        known = np.arange(len(points))
+        if len(known) and (handles.min() < 0 or points.offset[0] < self.contains_before):
+            outcome[handles == MISSING] = Outcome.DEAD_LETTERED
+            outcome[handles == FULL] = Outcome.DROPPED_SERIES_LIMIT
+            # Points of series without room move the time too, or idle ones would never make any.
+            known = np.flatnonzero((handles != MISSING) & (points.offset >= self.contains_before))
         if len(known):
             self.past.remember(int(points.offset[known[0]]), self.event_time.position())
         observed = (_at(column, known) for column in (points.time_us, points.record_us))

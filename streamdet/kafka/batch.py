@@ -14,7 +14,7 @@ from streamdet.batch import sizes_of
 from streamdet.types import Headers, Partition, Record
 
 
-def by_partition(messages: Sequence[Message]) -> dict[Partition, list[Message]]:
+def by_partition(messages: list[Message]) -> dict[Partition, list[Message]]:
     """Return `messages` (none of them an error) by partition, their order kept in each."""
     runs: dict[Partition, list[Message]] = {}
     if not messages:
@@ -32,7 +32,8 @@ def by_partition(messages: Sequence[Message]) -> dict[Partition, list[Message]]:
     starts = [0, *(np.flatnonzero(np.diff(places)) + 1).tolist(), count]
     for start, end in pairwise(starts):
         partition = Partition(messages[start].topic() or "", messages[start].partition() or 0)
-        runs.setdefault(partition, []).extend(messages[start:end])
+        run = messages[start:end]
+        runs[partition] = runs[partition] + run if partition in runs else run
     return runs
 
 

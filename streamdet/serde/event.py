@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import re
 from typing import NamedTuple
 
 import msgspec
@@ -24,12 +23,6 @@ _CONTENT_TYPE = ("content-type", b"application/json")
 _STATES = [None, *(state.name.lower() for state in IncidentState if state)]
 
 MARGIN_SCALE = 99
-
-# A series whose text (see `types.SeriesId`) becomes JSON by other punctuation alone: its names are
-# bare, and its values JSON strings already.
-_PAIR = re.compile(r'([A-Za-z_:][A-Za-z0-9_:./-]*)=("[^"\\]*")')
-_PAIRS = re.sub(r"\((?!\?)", "(?:", _PAIR.pattern)
-_PLAIN_SERIES = re.compile(rf"([A-Za-z_:][A-Za-z0-9_:./-]*)(?:\{{({_PAIRS}(?:,{_PAIRS})*)\}})?")
 
 
 class _Source(msgspec.Struct, omit_defaults=True):
@@ -151,12 +144,8 @@ class EventEncoder:
         )
 
     def _series(self, name: str) -> _SeriesTexts:
-        found = _PLAIN_SERIES.fullmatch(name)
-        if found is not None:
-            metric, pairs = found.groups("")
-            members = ",".join([f'"{key}":{text}' for key, text in _PAIR.findall(pairs)])
-            told = f'"{metric}"'.encode(), f"{{{members}}}".encode()
-        else:
+        told = _plain(name)
+        if told is None:
             series = SeriesId.parse(name)
             told = self._json.encode(series.metric), self._json.encode(dict(series.dimensions))
         known = _SeriesTexts(name.encode(), *map(msgspec.Raw, told))
@@ -167,6 +156,24 @@ class EventEncoder:
         known = f"/streamdet/{partition.topic}/{partition.index}".encode()
         remember(self._sources, partition, known, len(known))
         return known
+
+
+def _plain(name: str) -> tuple[bytes, bytes] | None:
+    """Return metric and dimensions as JSON of a series' text (see `types.SeriesId`).
+
+    None where it takes more than other punctuation: a value with escapes, a name in quotes.
+    """
+    metric, _, pairs = name.partition("{")
+    if not metric or "\\" in name or '"' in metric:
+        return None
+    texts = pairs.split('"')  # each name with what stands before and behind it, each value
+    members = []
+    for at in range(0, len(texts) - 1, 2):
+        key = texts[at].removeprefix(",")
+        if len(key) < 2 or key[-1] != "=":
+            return None
+        members.append(f'"{key[:-1]}":"{texts[at + 1]}"')
+    return f'"{metric}"'.encode(), f"{{{','.join(members)}}}".encode()
 
 
 def event_id(
