@@ -26,7 +26,8 @@ from streamdet.kafka.mock import MockBroker
 RINGS = (64, 288, 1440)
 _FEW_SERIES = 1_000
 _BATCH_RECORDS = 4_000
-_LEARNT_MINUTES = 300
+_LEARNT_MORE_MINUTES = 12
+"""Beyond a full ring."""
 EVENT_SHARE, EVENT_BYTES = 0.007, 700
 POINT_BYTES = 130
 """Of a record with one point: value, key, and Kafka's own."""
@@ -236,20 +237,21 @@ def caught_up_s(
     return np.where(n_new > 0, made.load.session_s + late_s, 0.0)
 
 
-def measure(n_series: int, rounds: int, n_learnt: int) -> Figures:
-    """Measure this machine: points a second, and what series take.
+def measure(n_series: int, rounds: int, n_learnt: int, points_per_s: float | None) -> Figures:
+    """Measure this machine: points a second, where it is not given, and what series take.
 
     n_series : of a member, for the slowdown
     n_learnt : series that bytes and seconds of the state are taken from
     """
-    with MockBroker() as broker:
-        fill(broker)
-        points_per_s = statistics.median(
-            rate("exactly_once", broker.bootstrap) for _ in range(rounds)
-        )
+    if points_per_s is None:
+        with MockBroker() as broker:
+            fill(broker)
+            points_per_s = statistics.median(
+                rate("exactly_once", broker.bootstrap) for _ in range(rounds)
+            )
     few, many = (Contender(n, 64, _BATCH_RECORDS) for n in (_FEW_SERIES, n_series))
     ratios = [whole_ns(many.step()) / whole_ns(few.step()) for _ in range(20 * rounds)]
-    taken = {ring: take_and_load(n_learnt, ring, _LEARNT_MINUTES) for ring in RINGS}
+    taken = {ring: take_and_load(n_learnt, ring, ring + _LEARNT_MORE_MINUTES) for ring in RINGS}
     return Figures(
         points_per_s=points_per_s,
         slowdown=max(1.0, statistics.median(ratios)),
@@ -261,7 +263,7 @@ def measure(n_series: int, rounds: int, n_learnt: int) -> Figures:
 
 def show_figures(figures: Figures, n_series: int) -> None:
     """Print what was measured."""
-    print("| measured here, one core | |\n|---|---|")
+    print("| one core | |\n|---|---|")
     print(f"| whole path, exactly_once, few series | {figures.points_per_s:,.0f} points/s |")
     print(f"| cost of a point with {n_series:,} series, by few | {figures.slowdown:.2f} |")
     print("\n| ring | memory a series | in the state topic | to load 100,000 series |")
@@ -337,8 +339,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--member-series", type=int, default=200_000, help="for the slowdown")
     parser.add_argument("--learnt", type=int, default=10_000, help="series the state is taken from")
+    parser.add_argument("--core", type=float, help="points/s of one core, as `make bench` found")
     asked = parser.parse_args()
-    figures = measure(asked.member_series, asked.rounds, asked.learnt)
+    figures = measure(asked.member_series, asked.rounds, asked.learnt, asked.core)
     load = Load(
         points_per_s=asked.points_per_s,
         n_series=asked.series,
