@@ -39,7 +39,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description=__doc__,
-        epilog="See also, with --help: benchmarks.state, .failover, .memory, .ablation.",
+        epilog="See also, with --help: benchmarks.series_count, .two_processes, .start, .scaling, "
+        ".state, .failover, .memory, .ablation.",
     )
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds

@@ -63,6 +63,7 @@ RING_ONLY = Detector(
     parameters=lambda row, settings: None,
     threshold=lambda sensitivity: 0.0,
     severity=lambda score: 0.0,
+    history=lambda row, ring: np.empty(0),
 )
 CONTENDERS = (RING_ONLY, *DETECTORS.values())
 

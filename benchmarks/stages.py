@@ -94,8 +94,10 @@ def messages(
 class Path:
     """The stages of one partition, timed."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, *, beside: bool = True) -> None:
+        """Beside: with msgspec doing the same, after each batch."""
         self.task = Task(WHERE, config)
+        self._beside = beside
         self._decoder = Decoder(DecodeLimits.of(config.limits))
         self._events = EventEncoder()
         self._msgspec = WithMsgspec()
@@ -125,7 +127,7 @@ class Path:
         at_ns.append(time.thread_time_ns())
         task.count(batch, points, judged, len(points))
         at_ns.append(time.thread_time_ns())
-        if per_message == 1:
+        if per_message == 1 and self._beside:
             self._msgspec.decode(values)
         at_ns.append(time.thread_time_ns())
         self.n_events += len(out)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import time
 from itertools import pairwise
+from typing import NamedTuple
 
 from benchmarks import cost, restore
 from benchmarks.learnt import learn, settings
@@ -17,35 +18,57 @@ from streamdet.task import Task
 from streamdet.types import Partition, Record
 
 
-def records(n_series: int, ring_length: int, minutes: int) -> None:
-    """Print what records of the state take, in bytes and in time, without any broker."""
+class Taken(NamedTuple):
+    """The state of a partition: what it takes in memory and as records, and how long that took."""
+
+    memory_bytes: int
+    n_records: int
+    size_bytes: int
+    written_s: float
+    steps_s: tuple[float, ...]
+    """Of loading it; work of others goes on between two steps."""
+
+    @property
+    def loaded_s(self) -> float:
+        """Seconds to load all."""
+        return sum(self.steps_s)
+
+
+def take_and_load(n_series: int, ring_length: int, minutes: int) -> Taken:
+    """Write the state of series that have learnt for so many minutes, and load it, in memory."""
     config = Config.model_validate(settings(n_series, ring_length))
     partition = Partition("points", 0)
     task = learn(partition, config, range(n_series), minutes)
 
     began_s = time.perf_counter()
     taken = list(take(task, "state", 1 << 62))
-    took_s = time.perf_counter() - began_s
+    written_s = time.perf_counter() - began_s
     size_bytes = sum(len(record.key or b"") + len(record.value or b"") for record in taken)
-    print(f"{n_series:,} series, ring {ring_length}, {minutes} points each")
-    print(
-        f"written: {len(taken):,} records, {size_bytes:,} bytes, {size_bytes / n_series:.0f} each"
-    )
-    print(f"         {took_s:.2f} s, {took_s / n_series * 1e6:.1f} us a series")
 
     where = Partition("state", 0)
     stored = [Record(where, i, 0, r.key, r.value) for i, r in enumerate(taken)]
     fresh = Task(partition, config)
-    steps_s = [time.perf_counter()]
+    at_s = [time.perf_counter()]
     for step in load(fresh, stored, minutes):
         found = step
-        steps_s.append(time.perf_counter())
-    took_s = steps_s[-1] - steps_s[0]
+        at_s.append(time.perf_counter())
     assert found.n_series == n_series, found.problems[:3]
-    longest_s = max(b - a for a, b in pairwise(steps_s))
+    steps_s = tuple(b - a for a, b in pairwise(at_s))
+    return Taken(task.store.size_bytes, len(taken), size_bytes, written_s, steps_s)
+
+
+def records(n_series: int, ring_length: int, minutes: int) -> None:
+    """Print what records of the state take, in bytes and in time, without any broker."""
+    found = take_and_load(n_series, ring_length, minutes)
+    print(f"{n_series:,} series, ring {ring_length}, {minutes} points each")
     print(
-        f"loaded:  {found.size_bytes:,} bytes in {took_s:.2f} s, {took_s / n_series * 1e6:.1f} us "
-        f"a series; {len(steps_s) - 1} steps, the longest {longest_s:.3f} s"
+        f"written: {found.n_records:,} records, {found.size_bytes:,} bytes, "
+        f"{found.size_bytes / n_series:.0f} each"
+    )
+    print(f"         {found.written_s:.2f} s, {found.written_s / n_series * 1e6:.1f} us a series")
+    print(
+        f"loaded:  {found.loaded_s:.2f} s, {found.loaded_s / n_series * 1e6:.1f} us "
+        f"a series; {len(found.steps_s)} steps, the longest {max(found.steps_s):.3f} s"
     )
 
 

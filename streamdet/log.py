@@ -14,6 +14,7 @@ import re
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Literal, TextIO
 
 # C0 and C1 controls, line and paragraph separators, what turns the direction of writing, and
@@ -26,24 +27,39 @@ _REMEMBERED_MAX = 1000
 _BARE = re.compile(r"[^\s\"=]+")
 
 
-def setup(line_format: Literal["text", "json"], level: str, stream: TextIO | None = None) -> None:
+def setup(
+    line_format: Literal["text", "json"],
+    level: str,
+    stream: TextIO | None = None,
+    *,
+    worker: int | None = None,
+) -> None:
     """Write streamdet's events from `level` on, and other libraries' warnings, to `stream`.
 
     Parameters
     ----------
     stream
         None: standard error.
+    worker
+        A field of every line, where several workers write to one place.
     """
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(_JsonLines() if line_format == "json" else _TextLines())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("streamdet").setLevel(level.upper())
     handler.addFilter(_NotAgain())
+    if worker is not None:
+        handler.addFilter(partial(_mark, worker))
 
 
 def escaped(text: str) -> str:
     """Return `text` with every control character written out, as in ``\\x1b``."""
     return _UNSAFE.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def _mark(worker: int, record: logging.LogRecord) -> bool:
+    record.fields = {"worker": worker, **getattr(record, "fields", {})}
+    return True
 
 
 class _NotAgain(logging.Filter):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import platform
 from collections import Counter as Multiset
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from threading import Lock
 from urllib.request import ProxyHandler, build_opener
 
@@ -27,6 +27,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
 
 from streamdet import __version__
 from streamdet.clock import Clock
@@ -222,6 +223,11 @@ class Metrics:
             return generate_latest(self.registry)
 
 
+def _ready(is_ready: bool) -> GaugeMetricFamily:
+    text = "1 while the worker processes its partitions."
+    return GaugeMetricFamily("streamdet_ready", text, float(is_ready))
+
+
 class _StatusCollector(Collector):
     """Gauges that are read from the worker's status when a scrape asks, never set in the loop."""
 
@@ -231,9 +237,7 @@ class _StatusCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         status = self._status()
-        ready = GaugeMetricFamily("streamdet_ready", "1 while the worker processes its partitions.")
-        ready.add_metric([], float(status.not_ready is None))
-        yield ready
+        yield _ready(status.not_ready is None)
         assigned = GaugeMetricFamily("streamdet_assigned_partitions", "Partitions assigned.")
         assigned.add_metric([], len(status.partitions))
         yield assigned
@@ -272,6 +276,61 @@ class _StatusCollector(Collector):
             silent.add_metric(labels, at.silent)
             held.add_metric(labels, at.held)
         yield from (lag, lag_seconds, watermark, pending, absent, silent, held, series, state)
+
+
+class WorkerMetrics:
+    """What the parent of several workers exposes: theirs, each with its number, and its own.
+
+    Parameters
+    ----------
+    workers
+        Their numbers.
+    """
+
+    def __init__(self, workers: Iterable[int]) -> None:
+        self.registry = CollectorRegistry()
+        self._restarts = Counter(
+            "streamdet_worker_restarts_total",
+            "Workers that ended and were started again.",
+            ["worker"],
+            registry=self.registry,
+        )
+        for number in workers:
+            self._restarts.labels(str(number))
+
+    def restarted(self, worker: int) -> None:
+        """Count a worker that is started again."""
+        self._restarts.labels(str(worker)).inc()
+
+    def render(self, exposed: Mapping[int, str | None]) -> bytes:
+        """Return one exposition of all.
+
+        exposed : of each worker, what its /metrics says; None, which makes it one that is not
+            ready, where it does not answer.
+        """
+        together = CollectorRegistry()
+        together.register(_Together(exposed))
+        return generate_latest(self.registry) + generate_latest(together)
+
+
+class _Together(Collector):
+    """The samples of several workers, by metric as the text format asks, each with `worker`."""
+
+    def __init__(self, exposed: Mapping[int, str | None]) -> None:
+        self._exposed = exposed
+
+    def collect(self) -> Iterator[Metric]:
+        found: dict[str, Metric] = {}
+        for worker, text in self._exposed.items():
+            said = [_ready(False)] if text is None else text_string_to_metric_families(text)
+            for family in said:
+                name, text_of, kind = family.name, family.documentation, family.type
+                into = found.setdefault(name, Metric(name, text_of, kind))
+                into.samples += [
+                    Sample(each.name, {"worker": str(worker), **each.labels}, each.value)
+                    for each in family.samples
+                ]
+        yield from found.values()
 
 
 def scrape(url: str, timeout_s: float = 2.0) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:

@@ -7,15 +7,23 @@ very types that they will meet in the pipeline.
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 
 from streamdet.batch import sizes_of
 from streamdet.config import Config
 from streamdet.detectors import DETECTORS
+from streamdet.kernels.jit import compiled_once
 from streamdet.serde.decoder import Decoder
 from streamdet.serde.limits import DecodeLimits
+from streamdet.state.store import Pool
 from streamdet.task import Task
 from streamdet.types import Partition, Record
+
+_LARGEST = "forecast"
 
 _PLAIN = b'{"metric":"a","dimensions":{"b":"c"},"timestamp":1600000000000,"value":1}'
 _APART = b'{"metric":"a","timestamp":1600000060000,"value":1,"dimensions":{"b":"c"}}'
@@ -39,10 +47,30 @@ class _Batch:
 
 
 def warm() -> None:
-    """Send plain points, and points of every form, through decode, route and every detector."""
-    for detector in DETECTORS:
-        detection = {"detector": detector, "upperBound": 0}  # `threshold` needs a bound
-        _send(Config.model_validate({"detection": detection}))
+    """Send plain points, and points of every form, through decode, route and every detector.
+
+    With nothing kept, half of the compiling, the largest detector's kernel, is done by a second
+    process at the same time; when several workers start together, by one of them for all.
+    """
+    with compiled_once() as needed:
+        aside = None
+        if needed and (os.cpu_count() or 1) > 1:
+            aside = subprocess.Popen(  # noqa: S603  # this module
+                [sys.executable, "-m", "streamdet.warm", _LARGEST], stdin=subprocess.DEVNULL
+            )
+        for name in sorted(DETECTORS, key=lambda each: each == _LARGEST):
+            if name == _LARGEST and aside is not None:
+                aside.wait()  # whatever came of it: what it has not kept is compiled here
+            detection = {"detector": name, "upperBound": 0}  # `threshold` needs a bound
+            _send(Config.model_validate({"detection": detection}))
+
+
+def warm_detector(name: str) -> None:
+    """Compile the kernel of one detector, as it judges the points of a pool, here of none."""
+    detector = DETECTORS[name]
+    pool = Pool(detector.layout, 64)
+    slot, step = np.empty(0, np.int64), np.empty(0, np.int32)
+    detector.run(pool.rows, pool.ring, slot, step, np.empty(0), np.empty(0, np.uint8))
 
 
 def _send(config: Config) -> None:
@@ -59,4 +87,7 @@ def _send(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    warm()
+    if sys.argv[1:]:
+        warm_detector(sys.argv[1])
+    else:
+        warm()

@@ -8,8 +8,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks import cost, failover, memory, restore
+from benchmarks import cost, failover, memory, restore, scaling, series_count, start
 from benchmarks.ablation import INGREDIENTS, delay_f1, without
+from streamdet.kafka.partitioner import partition_of
 
 
 @pytest.mark.parametrize("name", INGREDIENTS)
@@ -70,3 +71,64 @@ def test_the_slope_is_that_of_most_samples():
     y = 3 * x
     y[::10] += 1_000  # a garbage collection that was late
     assert memory.slope(x, y) == pytest.approx(3, rel=0.01)
+
+
+def test_series_count_compares_with_the_fewest(capsys):
+    series_count.report((50, 700), 64, 100, rounds=2)
+    said = capsys.readouterr().out
+    assert "700 series known" in said
+    assert "| 50 | " in said
+    assert "most series to fewest" in said
+
+
+def test_start_tells_its_parts(capsys):
+    start.report(rounds=1, cold_rounds=0)
+    said = capsys.readouterr().out
+    assert "| interpreter | imports |" in said
+    assert "| warm | " in said
+
+
+FIGURES = scaling.Figures(
+    points_per_s=500_000,
+    slowdown=1.25,
+    memory_bytes={288: 2_000.0},
+    state_bytes={288: 1_000.0},
+    load_s={288: 1e-5},
+)
+LOAD = scaling.Load(points_per_s=4e6, n_series=2_000_000, partitions_per_member=8)
+
+
+def test_a_plan_is_the_arithmetic_of_the_page():
+    made = scaling.plan(FIGURES, LOAD, bytes_per_second=2e6)
+    assert made.capacity == 400_000
+    assert made.members == 20
+    assert made.partitions == 160
+    assert made.memory_bytes == 100_000 * 2_000
+    assert made.turn_s == pytest.approx(2e9 / 40e6)
+    # 12,500 series to load, and 50 s of 25,000 points/s to replay at 400,000
+    assert made.restore_s == pytest.approx(0.125 + 3.125)
+
+
+def test_series_are_simulated_where_the_producer_would_send_them():
+    where = scaling.partitions_of(300, 7)
+    keys = scaling.series_keys(np.arange(300))
+    assert where.tolist() == [partition_of(key.tobytes(), 7) for key in keys]
+
+
+def test_skew_grows_with_the_rates_and_the_busiest_series_is_told():
+    where = scaling.partitions_of(20_000, 40)
+    even = scaling.skew(where, 40, 10, 0.0, rounds=3)
+    steep = scaling.skew(where, 40, 10, 1.0, rounds=3)
+    assert 1 <= even.member <= even.partition < 1.2
+    assert steep.partition > 2
+    assert steep.series > 100 * even.series
+
+
+def test_the_more_members_die_the_longer_points_wait_and_without_spare_for_ever():
+    made = scaling.plan(FIGURES, LOAD, bytes_per_second=2e6)
+    loads = np.full(made.partitions, 1 / made.partitions)
+    worst_s = [
+        scaling.caught_up_s(made, loads, k, np.random.default_rng(1)).max() for k in (1, 5, 10)
+    ]
+    assert made.load.session_s < worst_s[0] < worst_s[1]
+    assert worst_s[2] == np.inf  # half of them did half of what they could

@@ -9,17 +9,28 @@ import typer
 from streamdet.cli.program import ConfigFile, Overrides, load_config, start_log
 
 
-def run(config: ConfigFile = None, overrides: Overrides = None) -> None:
-    """Run a worker until SIGTERM or Ctrl-C.
+def run(
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    workers: Annotated[
+        int, typer.Option(min=1, max=1_024, help="Processes: one for each core to be used.")
+    ] = 1,
+) -> None:
+    """Run a worker, or several on this machine, until SIGTERM or Ctrl-C.
 
-    More workers with the same kafka.group_id share the partitions.
+    All that have the same kafka.group_id share the partitions, on whatever machine they are. Of
+    several, one that ends is started again.
 
-    Example: streamdet run --config streamdet.yaml --set logging.format=json
+    Example: streamdet run --config streamdet.yaml --workers 4
     """
     settings = load_config(config, overrides)
+    start_log(settings)
+    if workers > 1:
+        from streamdet import workers as several
+
+        raise typer.Exit(several.run(settings, workers))
     from streamdet import app as worker
 
-    start_log(settings)
     raise typer.Exit(worker.run(settings))
 
 

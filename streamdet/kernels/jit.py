@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import importlib
 import pickle
-from collections.abc import Callable
-from contextlib import suppress
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, Protocol
 
 from numba import config, njit
+from numba.core.registry import cpu_target
 from numba.core.serialize import dumps
 from numba.misc.appdirs import AppDirs
 
@@ -40,6 +44,46 @@ def _cache_folder() -> str:
 
 
 config.CACHE_DIR = _cache_folder()  # type: ignore[attr-defined]  # set when numba is imported
+
+
+def _import_without_scipy(module: str) -> None:
+    """Import a module of numba's that would import scipy.linalg, where that is installed.
+
+    It is for products of matrices, which no kernel has, and took a third of a second of each start.
+    """
+    scipy = "scipy.linalg.cython_blas"
+    if scipy not in sys.modules:
+        sys.modules[scipy] = None  # type: ignore[assignment]  # so Python spells: not to be had
+        try:
+            importlib.import_module(module)
+        finally:
+            del sys.modules[scipy]
+
+
+_import_without_scipy("numba.np.arraymath")
+
+
+@contextmanager
+def compiled_once() -> Iterator[bool]:
+    """Hold the block, which compiles every kernel, to one process at a time; True: there is need.
+
+    Workers that start together, with nothing kept yet, would each compile everything. Once a
+    process of this processor and numba has come to the end of the block, all go through at once.
+    """
+    folder = str(config.CACHE_DIR)  # type: ignore[attr-defined]
+    processor = repr(cpu_target.target_context.codegen().magic_tuple())
+    mark = Path(folder, f"whole-{hashlib.sha256(processor.encode()).hexdigest()[:16]}")
+    if folder == "" or mark.exists():
+        yield False
+        return
+    with ExitStack() as held:
+        with suppress(OSError):  # not every file system has locks; then each compiles
+            lock = held.enter_context(mark.with_suffix(".lock").open("w"))
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        needed = not mark.exists()
+        yield needed
+        with suppress(OSError):
+            mark.touch()
 
 
 class _CacheFile(Protocol):

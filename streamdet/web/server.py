@@ -7,6 +7,8 @@ never touches the loop.
 
 from __future__ import annotations
 
+import logging
+import sys
 from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,6 +17,8 @@ from types import TracebackType
 from typing import Self
 
 from streamdet.errors import ConfigError
+
+log = logging.getLogger(__name__)
 
 _TIMEOUT_S = 10.0
 
@@ -31,6 +35,16 @@ def text_page(problem: Callable[[], str | None]) -> Page:
         return status, "text/plain; charset=utf-8", f"{found or 'ok'}\n".encode()
 
     return page
+
+
+class _Server(ThreadingHTTPServer):
+    """Says in the log what went wrong, where the library would print a traceback past it."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        if not isinstance(sys.exception(), ConnectionError | TimeoutError):  # the client's affair
+            log.exception("a request could not be answered")
 
 
 class WebServer:
@@ -74,13 +88,12 @@ class WebServer:
                 pass  # a line a scrape would drown the log
 
         try:
-            self._server = ThreadingHTTPServer((host, port), Handler)
+            self._server = _Server((host, port), Handler)
         except OSError as error:
             raise ConfigError(
                 f"metrics.host, metrics.port: cannot listen on {host}:{port}: {error.strerror}; "
                 "choose another port, or end the process that holds this one"
             ) from error
-        self._server.daemon_threads = True
         self.port: int = self._server.server_address[1]
         self._thread = Thread(target=self._server.serve_forever, name="web", daemon=True)
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from streamdet.metrics import Metrics, Tally
+from streamdet.metrics import Metrics, Tally, WorkerMetrics
 from streamdet.types import Partition, PartitionStatus, WorkerStatus
 
 PARTITION = Partition("metrics", 0)
@@ -46,7 +46,8 @@ def metrics_in_use() -> Metrics:
 def families() -> dict[str, Family]:
     """Return the catalogue by name."""
     found = {}
-    for family in metrics_in_use().registry.collect():
+    several = WorkerMetrics([1]).registry
+    for family in (*metrics_in_use().registry.collect(), *several.collect()):
         name = family.name + {"counter": "_total", "info": "_info"}.get(family.type, "")
         samples = [each for each in family.samples if not each.name.endswith("_created")]
         labels = frozenset(label for each in samples for label in each.labels) - {"le"}

@@ -38,6 +38,7 @@ class Worker:
         name: str,
         settings: Mapping[str, Any],
         environment: Mapping[str, str] | None = None,
+        arguments: tuple[str, ...] = (),
     ) -> None:
         (port,) = free_ports(1)
         self.address = f"127.0.0.1:{port}"
@@ -47,7 +48,7 @@ class Worker:
         self._log = folder / f"{name}.log"
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*CLI, "run", "--config", self.config_file],
+                [*CLI, "run", "--config", self.config_file, *arguments],
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -216,6 +217,15 @@ class Stream:
         worker = Worker(self.folder, name, self.settings(**changes), self.environment)
         self._workers.append(worker)
         return worker
+
+    def workers(self, n_workers: int, **changes: Any) -> Worker:
+        """Start a parent with as many workers; its pages are theirs together."""
+        arguments = ("--workers", str(n_workers))
+        parent = Worker(
+            self.folder, "workers", self.settings(**changes), self.environment, arguments
+        )
+        self._workers.append(parent)
+        return parent
 
     def cli(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
         """Run a command of `streamdet` to its end."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import socket
+import struct
 import urllib.error
 import urllib.request
 from http import HTTPStatus
+from threading import Event
 
 import pytest
 
@@ -53,3 +55,28 @@ def test_a_port_in_use_is_a_configuration_error_that_names_the_field():
     taken = pytest.raises(ConfigError, match=r"metrics\.port.*another port")
     with WebServer("127.0.0.1", 0, {}) as server, taken:
         WebServer("127.0.0.1", server.port, {})
+
+
+def test_a_client_that_hangs_up_leaves_no_trace_and_a_page_that_breaks_leaves_a_line(caplog, capfd):
+    asked, answer = Event(), Event()
+
+    def slow():
+        asked.set()
+        answer.wait(5)
+        return HTTPStatus.OK, "text/plain", b"x" * 10_000_000
+
+    def broken():
+        raise ZeroDivisionError
+
+    with WebServer("127.0.0.1", 0, {"/slow": slow, "/broken": broken}) as server:
+        client = socket.create_connection(("127.0.0.1", server.port))
+        # closed with a reset, so that writing to it fails at once
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.sendall(b"GET /slow HTTP/1.0\r\n\r\n")
+        assert asked.wait(5)
+        client.close()
+        answer.set()
+        with pytest.raises(OSError, match="closed connection"):
+            get(server, "/broken")
+    assert [record.message for record in caplog.records] == ["a request could not be answered"]
+    assert capfd.readouterr().err == ""
