@@ -106,6 +106,7 @@ class Load:
                 "bootstrap.servers": bootstrap,
                 "batch.num.messages": RECORDS_PER_BATCH,
                 "batch.size": 8 << 20,
+                "message.max.bytes": 16 << 20,
                 "linger.ms": 50,
                 "compression.type": "lz4",
                 "queue.buffering.max.messages": 0,
