@@ -39,7 +39,7 @@ fmt: setup  ## format, and fix what can be fixed by itself
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup  ## measure speed; CONTRIBUTING.md has the measurements of state, failover and memory
+bench: setup  ## measure every bar of speed and memory: a table and a plot; ARGS="--only NAME"
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 lock: setup  ## pin pyproject.toml's dependencies in requirements/; all to their newest: ARGS=--upgrade

@@ -1,68 +1,79 @@
-"""The whole path beside a bare consume-and-drop loop on the same records, and the kernels beside
-one that only writes the ring (`benchmarks.detect`): ``make bench``.
+"""Measure every bar side by side, in turn, on this machine: ``make bench``.
 
-Contenders run in turn, each in a process of its own, several rounds; the ratio is taken within a
-round and its median is the figure to quote, for these machines are noisy and rates drift.
+Contenders run in interleaved rounds, each in a process of its own; a ratio is taken within a round
+and its median is the figure to quote, for machines are noisy and rates drift. Writes a Markdown
+table and a plot. Leave nothing else running.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import platform
-import statistics
-import subprocess
-import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
 
-from benchmarks import detect
-from benchmarks.data import N_POINTS, N_SERIES, fill
-from streamdet.kafka.mock import MockBroker
+from benchmarks import report
+from benchmarks.bars import Bar, Measured
+from benchmarks.latency import latency
+from benchmarks.peers.rows import peers
+from benchmarks.process import MEMORY, decode, start
+from benchmarks.throughput import (
+    QUICK,
+    Plan,
+    hundred_points,
+    series_cost,
+    two_processes,
+    whole_path,
+)
 
-CONTENDERS = ("bare", "exactly_once", "at_least_once", "unaligned")
-NAMES = {
-    "bare": "bare consume(1000) and drop",
-    "exactly_once": "streamdet, whole path, exactly_once",
-    "at_least_once": "streamdet, whole path, at_least_once",
-    "unaligned": "likewise exactly_once, without align",
+ROWS: dict[str, Callable[[Plan], list[Measured]]] = {
+    "whole_path": whole_path,
+    "hundred_points": hundred_points,
+    "quixstreams": peers,
+    "two_processes": two_processes,
+    "decode": decode,
+    "series_cost": series_cost,
+    **MEMORY,
+    "latency": latency,
+    "start": start,
 }
 
 
-def rate(contender: str, bootstrap: str) -> float:
-    """Return the points a second of one run."""
-    command = [sys.executable, "-m", "benchmarks.whole_path", contender, bootstrap]
-    finished = subprocess.run(command, check=True, capture_output=True, text=True)
-    return float(finished.stdout.split()[-1])
-
-
 def main() -> None:
-    """Measure and print Markdown tables."""
+    """Measure what the arguments ask for, write and print the table."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description=__doc__,
-        epilog="See also, with --help: benchmarks.series_count, .two_processes, .start, .scaling, "
-        ".state, .failover, .memory, .ablation.",
+        epilog="See also, with --help: benchmarks.latency, .stages, .series_count, .start, "
+        ".scaling, .state, .failover, .memory.",
     )
-    parser.add_argument("--rounds", type=int, default=5)
-    rounds = parser.parse_args().rounds
-    print(f"{N_POINTS:,} points, {N_SERIES:,} series a topic, {os.cpu_count()} cores,", end=" ")
-    print(f"Python {platform.python_version()}, embedded broker in its own process")
-    rates: dict[str, list[float]] = {name: [] for name in CONTENDERS}
-    with MockBroker() as broker:
-        fill(broker)
-        for number in range(rounds):
-            for name in CONTENDERS:
-                rates[name].append(rate(name, broker.bootstrap))
-                print(f"round {number + 1}: {NAMES[name]}: {rates[name][-1]:,.0f}", flush=True)
-    print("\n| | points/s, median (least to most) | ratio to bare, median |\n|---|---|---|")
-    for name in CONTENDERS:
-        found = rates[name]
-        ratio = statistics.median(a / b for a, b in zip(found, rates["bare"], strict=True))
-        spread = f"{min(found):,.0f} to {max(found):,.0f}"
-        print(f"| {NAMES[name]} | {statistics.median(found):,.0f} ({spread}) | {ratio:.2f} |")
-    costs = [b / a - 1 for a, b in zip(rates["exactly_once"], rates["unaligned"], strict=True)]
-    print(f"\nalign costs {statistics.median(costs):.1%} of the time without it, median")
-    print("\nthe kernels", end=", ", flush=True)
-    detect.report(rounds)
+    parser.add_argument("--only", nargs="+", choices=ROWS, metavar="NAME", help=", ".join(ROWS))
+    parser.add_argument("--quick", action="store_true", help="a tenth of it, to see that it runs")
+    parser.add_argument("--rounds", type=int, help="5 where not said otherwise")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), metavar="FOLDER")
+    asked = parser.parse_args()
+    plan = QUICK if asked.quick else Plan()
+    if asked.rounds:
+        plan = replace(plan, rounds=asked.rounds)
+    today = f"{datetime.now(UTC):%Y-%m-%d}"
+    size = f"{plan.rounds} rounds{', --quick' if asked.quick else ''}"
+    told = f"{report.machine()}, {today}, {size}"
+    measured: list[Measured] = []
+    for name in asked.only or ROWS:
+        print(name, flush=True)
+        measured += _measured(name, plan)
+        report.write(measured, told, asked.out)  # what there is, should a later one fail
+    print(f"\n{report.markdown(measured, told)}\nwritten to {asked.out}")
+
+
+def _measured(name: str, plan: Plan) -> list[Measured]:
+    try:
+        return ROWS[name](plan)
+    except Exception as error:  # noqa: BLE001  # the other rows are worth having
+        traceback.print_exc()
+        return [Measured(Bar(name), how=f"{type(error).__name__}: {error}")]
 
 
 if __name__ == "__main__":

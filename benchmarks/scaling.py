@@ -16,12 +16,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.__main__ import rate
-from benchmarks.data import fill
 from benchmarks.series_count import Contender, whole_ns
 from benchmarks.state import take_and_load
+from benchmarks.throughput import Plan as Run
+from benchmarks.throughput import points_per_s as measured_points_per_s
 from streamdet.config import Config
-from streamdet.kafka.mock import MockBroker
 
 RINGS = (64, 288, 1440)
 _FEW_SERIES = 1_000
@@ -244,11 +243,7 @@ def measure(n_series: int, rounds: int, n_learnt: int, points_per_s: float | Non
     n_learnt : series that bytes and seconds of the state are taken from
     """
     if points_per_s is None:
-        with MockBroker() as broker:
-            fill(broker)
-            points_per_s = statistics.median(
-                rate("exactly_once", broker.bootstrap) for _ in range(rounds)
-            )
+        points_per_s = measured_points_per_s(Run(rounds=rounds))
     few, many = (Contender(n, 64, _BATCH_RECORDS) for n in (_FEW_SERIES, n_series))
     ratios = [whole_ns(many.step()) / whole_ns(few.step()) for _ in range(20 * rounds)]
     taken = {ring: take_and_load(n_learnt, ring, ring + _LEARNT_MORE_MINUTES) for ring in RINGS}

@@ -33,7 +33,7 @@ class Contender:
         detection = {"ring_length": ring_length, "warmup": WARMUP_POINTS, "period": 0}
         limits = {"max_series": n_series}
         config = Config.model_validate({"detection": detection, "limits": limits})
-        self._path = Path(config, beside=False)
+        self._path = Path(config, with_msgspec=False)
         self._random = np.random.default_rng(n_series)
         self._batches = self._following(batch_records)
         for _ in range(-(-WARMUP_POINTS * n_series // batch_records)):

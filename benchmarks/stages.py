@@ -70,9 +70,18 @@ class WithMsgspec:
 
 
 def messages(
-    n_series: int, per_message: int, tick: int, rng: np.random.Generator, iso: bool
+    n_series: int,
+    per_message: int,
+    tick: int,
+    rng: np.random.Generator,
+    iso: bool,
+    *,
+    first: int = 0,
 ) -> list[bytes]:
-    """Return a tick's records in a random order: points, or requests of `per_message` points."""
+    """Return a tick's records in a random order: points, or requests of `per_message` points.
+
+    first : number of the first series
+    """
     value = rng.normal(100, 1, (n_series, per_message))
     value[rng.random(value.shape) < EVENT_SHARE] += 60
     at = [START_MS + TICK_MS * (tick * per_message + k) for k in range(per_message)]
@@ -81,7 +90,8 @@ def messages(
         times = [f'"{datetime.fromtimestamp(ms / 1e3, UTC):%Y-%m-%dT%H:%M:%SZ}"' for ms in at]
     made = []
     for series in rng.permutation(n_series).tolist():
-        name = f'"metric":"http_requests","dimensions":{{"host":"host-{series:06d}","region":"eu"}}'
+        host = first + series
+        name = f'"metric":"http_requests","dimensions":{{"host":"host-{host:06d}","region":"eu"}}'
         its = value[series].tolist()
         if per_message == 1:
             made.append(f'{{{name},"timestamp":{times[0]},"value":{its[0]:.4f}}}'.encode())
@@ -94,10 +104,9 @@ def messages(
 class Path:
     """The stages of one partition, timed."""
 
-    def __init__(self, config: Config, *, beside: bool = True) -> None:
-        """Beside: with msgspec doing the same, after each batch."""
+    def __init__(self, config: Config, *, with_msgspec: bool = True) -> None:
         self.task = Task(WHERE, config)
-        self._beside = beside
+        self._with_msgspec = with_msgspec
         self._decoder = Decoder(DecodeLimits.of(config.limits))
         self._events = EventEncoder()
         self._msgspec = WithMsgspec()
@@ -127,7 +136,7 @@ class Path:
         at_ns.append(time.thread_time_ns())
         task.count(batch, points, judged, len(points))
         at_ns.append(time.thread_time_ns())
-        if per_message == 1 and self._beside:
+        if per_message == 1 and self._with_msgspec:
             self._msgspec.decode(values)
         at_ns.append(time.thread_time_ns())
         self.n_events += len(out)

@@ -5,11 +5,26 @@ Each of those on a Kafka is run once with tiny sizes: that it says what it is th
 
 from __future__ import annotations
 
+import json
+from xml.etree import ElementTree
+
 import numpy as np
 import pytest
 
-from benchmarks import cost, failover, memory, restore, scaling, series_count, start
+from benchmarks import (
+    cost,
+    failover,
+    memory,
+    report,
+    restore,
+    scaling,
+    series_count,
+    start,
+    throughput,
+)
 from benchmarks.ablation import INGREDIENTS, delay_f1, without
+from benchmarks.bars import Bar, Measured
+from benchmarks.load import point_messages, request_messages
 from streamdet.kafka.partitioner import partition_of
 
 
@@ -132,3 +147,40 @@ def test_the_more_members_die_the_longer_points_wait_and_without_spare_for_ever(
     ]
     assert made.load.session_s < worst_s[0] < worst_s[1]
     assert worst_s[2] == np.inf  # half of them did half of what they could
+
+
+def test_a_message_of_the_load_is_a_plain_point_and_a_request_holds_a_point_a_minute():
+    series, at_ms = np.array([7, 123_456]), np.array([1_700_000_000_000, 1_700_000_060_000])
+    first, second = map(json.loads, point_messages(series, at_ms, np.array([499.5, 100.25])))
+    assert first["dimensions"]["host"] == "host-000007"
+    assert first["value"] == 499.5
+    assert second["timestamp"] == 1_700_000_060_000
+    assert second["value"] == 100.25
+    (made,) = request_messages(series[:1], at_ms[None, :], np.array([[150.5, 250.5]]))
+    points = json.loads(made)["series"]
+    assert points == [
+        {"timestamp": 1_700_000_000_000, "value": 150.5},
+        {"timestamp": 1_700_000_060_000, "value": 250.5},
+    ]
+
+
+def test_a_bar_says_whether_it_is_met_whichever_way_is_better():
+    more, less = Bar("rate", 0.5, 0.8), Bar("cost", 1.6, 1.3, less_is_better=True)
+    assert [more.word(figure) for figure in (0.9, 0.6, 0.4)] == ["aim met", "met", "MISSED"]
+    assert [less.word(figure) for figure in (1.2, 1.5, 1.7)] == ["aim met", "met", "MISSED"]
+
+
+def test_table_and_plot_show_a_row_of_each_bar_and_one_that_failed():
+    measured = [Measured(Bar("rate", 0.5, 0.8), [0.4, 0.7, 0.6], "a | b"), Measured(Bar("other"))]
+    table = report.markdown(measured, "here")
+    assert "| rate | 0.5 | 0.8 | 0.6 | 0.4 to 0.7 | met | a \\| b |" in table
+    assert "FAILED" in table
+    drawn = ElementTree.fromstring(report.svg(measured))
+    assert len(drawn.findall("{*}circle")) == 1
+
+
+def test_the_whole_path_is_measured_with_series_that_are_known(capsys):
+    plan = throughput.Plan(rounds=1, n_series=16_000, ticks=2)
+    measured = throughput.whole_path(plan)
+    assert [len(each.figures) for each in measured] == [1, 1, 1]
+    assert "16,000 series" in measured[0].how

@@ -181,6 +181,9 @@ def test_each_partition_is_told_with_its_pools_and_what_a_restart_would_replay(c
             kinds[pool["detector"], pool["ringLength"]] += pool["series"]
             row = DETECTORS[pool["detector"]].layout.row.itemsize
             assert pool["memoryBytes"] == pool["series"] * (row + 4 * pool["ringLength"])
+            assert pool["ringsBytes"] == pool["series"] * 4 * pool["ringLength"]
+            assert pool["rowsBytes"] + pool["ringsBytes"] == pool["memoryBytes"]
+            assert pool["namesBytes"] > 0
             assert pool["oldestOffset"] <= pool["newestOffset"] <= document["nextOffset"]
             each_alone = chunk_bytes == 1
             assert pool["chunks"] == (pool["series"] if each_alone else 1)

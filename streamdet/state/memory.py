@@ -52,6 +52,21 @@ class GrowingMemory:
         items = count * math.prod(self._shape)
         return np.frombuffer(self._pages, self._dtype, items).reshape(count, *self._shape)
 
+    def release(self, first: int, end: int) -> None:
+        """Give the whole pages among items `first` to `end` back to the system: zeros from now on.
+
+        What is written there later takes memory again, by itself.
+        """
+        page = mmap.PAGESIZE
+        start = -(-first * self._each_bytes // page) * page
+        size_bytes = end * self._each_bytes // page * page - start
+        if size_bytes > 0 and self._pages is not None and hasattr(mmap, "MADV_DONTNEED"):
+            if hasattr(mmap, "MADV_NOHUGEPAGE"):
+                # Else the system fills large pages up again, in a while. For the whole: what has
+                # other advice in its middle cannot grow where it stands.
+                self._pages.madvise(mmap.MADV_NOHUGEPAGE)
+            self._pages.madvise(mmap.MADV_DONTNEED, start, size_bytes)
+
     def _resize(self, pages: mmap.mmap, size_bytes: int) -> None:
         try:
             pages.resize(size_bytes)

@@ -59,12 +59,10 @@ class Pool:
 
     @property
     def size_bytes(self) -> int:
-        """Memory held, in bytes, names included."""
-        return len(self.names) * self._slot_bytes + self._names_bytes
-
-    @property
-    def _slot_bytes(self) -> int:
-        return self.layout.row.itemsize + 4 * self.ring_length
+        """Memory in use, in bytes: rows, rings of the series that there are, and names."""
+        n_series = len(self.names) - len(self._free)
+        rows_bytes = len(self.names) * self.layout.row.itemsize
+        return rows_bytes + n_series * 4 * self.ring_length + self._names_bytes
 
     @property
     def header(self) -> NDArray[np.void]:
@@ -107,6 +105,21 @@ class Pool:
         self.names[slot] = None
         self.rows["time_us"][slot] = self.rows["newest_us"][slot] = NEVER
         self._free.append(slot)
+
+    def release(self, slots: NDArray[np.int64]) -> None:
+        """Give memory back to the system after `slots` were freed: rings, by whole pages.
+
+        Rows stay: that a slot is free is told by its row (`NEVER`). Series are not moved together,
+        for a slot is where the state topic has its series.
+        """
+        if not len(slots):
+            return
+        free = np.sort(np.array(self._free, np.int64))
+        begins = np.flatnonzero(np.diff(free, prepend=-2) > 1)
+        first, end = free[begins], free[np.append(begins[1:], len(free)) - 1] + 1
+        runs = np.unique(np.searchsorted(first, slots, "right") - 1)
+        for k in runs.tolist():
+            self._ring_memory.release(int(first[k]), int(end[k]))
 
     def put(
         self,
@@ -254,6 +267,7 @@ class Store:
             slots = idle(pool)
             for slot in slots.tolist():
                 pool.give_back(slot)
+            pool.release(slots)
             gone.append((number << 32) | slots.astype(np.int64))
         handles = np.concatenate(gone) if gone else np.empty(0, np.int64)
         if len(handles):

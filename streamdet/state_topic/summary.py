@@ -20,7 +20,6 @@ from streamdet.state_topic.contents import (
 )
 from streamdet.types import Partition
 
-_FLOAT_BYTES = 4
 _UNITS = ("B", "KiB", "MiB", "GiB")
 
 
@@ -35,8 +34,14 @@ class PoolSummary:
     n_pending: int = 0
     stored_bytes: int = 0
     """In the topic, compressed."""
-    memory_bytes: int = 0
-    """Rows and rings."""
+    rows_bytes: int = 0
+    rings_bytes: int = 0
+    names_bytes: int = 0
+
+    @property
+    def memory_bytes(self) -> int:
+        """Rows and rings."""
+        return self.rows_bytes + self.rings_bytes
 
     def add(self, chunk: ChunkRecord, stored_bytes: int) -> None:
         """Count a chunk."""
@@ -46,8 +51,9 @@ class PoolSummary:
         self.n_series += len(chunk.names)
         self.n_pending += len(chunk.pending)
         self.stored_bytes += stored_bytes
-        row_bytes = chunk.rows.dtype.itemsize + _FLOAT_BYTES * chunk.key.ring_length
-        self.memory_bytes += len(chunk.names) * row_bytes
+        self.rows_bytes += chunk.rows.nbytes
+        self.rings_bytes += chunk.ring.nbytes
+        self.names_bytes += sum(map(len, chunk.names))
 
 
 @dataclass(slots=True)
@@ -148,6 +154,9 @@ class PartitionSummary:
                     "newestOffset": pool.newest_offset,
                     "bytes": pool.stored_bytes,
                     "memoryBytes": pool.memory_bytes,
+                    "rowsBytes": pool.rows_bytes,
+                    "ringsBytes": pool.rings_bytes,
+                    "namesBytes": pool.names_bytes,
                 }
                 for (detector, ring_length), pool in sorted(self.pools.items())
             ],

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import mmap
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -41,3 +44,28 @@ def test_an_array_of_nothing_takes_nothing():
     memory = GrowingMemory(np.dtype(np.float32), (0,))
     assert memory.array(64).shape == (64, 0)
     assert memory.array(128).shape == (128, 0)
+
+
+def test_released_pages_are_zeros_that_can_be_written_again_and_their_neighbours_stay():
+    memory = GrowingMemory(np.dtype(np.float32), (64,))  # sixteen items a page
+    rings = memory.array(4_096)
+    rings[:] = 1.0
+    memory.release(10, 1_000)  # pages hold 16 to 992
+    assert (rings[:16] == 1.0).all()
+    assert not rings[16:992].any()
+    assert (rings[992:] == 1.0).all()
+    rings[16:992] = 2.0
+    assert (memory.array(8_192)[16:992] == 2.0).all()
+
+
+def _resident_bytes():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
+
+
+def test_released_pages_take_no_memory():
+    memory = GrowingMemory(np.dtype(np.float32), (1440,))
+    rings = memory.array(2_000)
+    rings[:] = 1.0
+    before = _resident_bytes()
+    memory.release(0, 2_000)
+    assert _resident_bytes() < before - 10_000_000

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from streamdet.config import Config
 from streamdet.event_time import EventTime
@@ -196,4 +198,39 @@ def test_a_name_counts_while_its_series_is_there():
     pool, slot = store.at(handle)
     taken = pool.size_bytes
     pool.give_back(slot)
-    assert taken - pool.size_bytes == 500
+    assert taken - pool.size_bytes == 500 + 4 * 64  # and its ring
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 400), st.floats(0, 1)), min_size=1, max_size=6), st.data())
+def test_giving_memory_back_never_changes_what_a_series_has(steps, data):
+    store = Store(series_max=2_000)
+    have: dict[int, float] = {}
+    number = 0
+    for n_new, share in steps:
+        for _ in range(n_new):
+            handle = store.admit(SeriesId("m", (("n", str(number)),)), LAYOUT, 64)
+            pool, slot = store.at(handle)
+            assert np.isnan(pool.ring[slot]).all()
+            assert pool.rows["level"][slot] == 0
+            pool.ring[slot], pool.rows["level"][slot] = number, number
+            have[handle] = number
+            number += 1
+        seed = data.draw(st.integers(0, 99))
+        chance = np.random.default_rng(seed).random(len(have)) < share
+        gone = np.array(list(have), np.int64)[chance]
+        store.evict(lambda pool, gone=gone: gone & 0xFFFFFFFF)
+        for handle in gone.tolist():
+            del have[handle]
+        for handle, level in have.items():
+            pool, slot = store.at(handle)
+            assert (pool.ring[slot] == level).all()
+            assert pool.rows["level"][slot] == level
+            assert store.table.get(store.name(handle).encode()) == handle
+
+
+def test_series_that_left_count_with_their_rows_only():
+    store = Store(series_max=1_000)
+    handles = np.array([store.admit(s, LAYOUT, 1440) for s in ids(1_000)])
+    store.evict(lambda pool: handles[:900])
+    assert store.size_bytes - store.table.size_bytes < 1_000 * ROW.itemsize + 101 * 4 * 1440

@@ -1,0 +1,1 @@
+"""Coverage-guided fuzzing of the compiled parser: ``python -m tests.fuzz --minutes 15``."""
