@@ -40,7 +40,7 @@ CUT = 0.5
 """Price of a cut, in parameters: little, for what does not pay is found in step 5."""
 PROOF = (9.0, 0.8)
 """What a change must gain beyond its parameters: PROOF[0] + PROOF[1] ln n."""
-SPREAD = 0.7
+SPREAD = 0.85
 """What a gain by variances alone counts. The criterion takes noise for normal; in the tails of
 Laplace's or Student's, the variance of stretches differs by more."""
 _OUTLIER = 3.5
