@@ -58,7 +58,8 @@ def even_series(request: Request) -> EvenSeries:
             "Ratio of missing points should be less than 50% for seasonal timeseries. There should"
             f" be at least {request.span // 2} points, but got {len(request.values)} points.",
         )
-    if request.impute_mode == "notFill":
+    # The service fills a series without season only where it is told how.
+    if request.impute_mode == "notFill" or (request.impute_mode == "auto" and period <= 1):
         return EvenSeries(request.values, period, every)
     values = impute(holes, period, request.impute_mode, request.impute_fixed_value)
     return EvenSeries(values, period, request.slots)
