@@ -45,7 +45,7 @@ def find_period(values: NDArray[np.float64], granularity: Granularity, interval:
     calm = _without_spikes((values - values.min()) / np.ptp(values))
     period = _standard_period(calm, granularity, interval) or _spectrum_period(calm)
     standard, rest = divmod(_STANDARD.get(granularity, 0), interval)
-    is_part = period > 1 and rest == 0 and standard % period == 0
+    is_part = period > 1 and standard > 0 and rest == 0 and standard % period == 0
     return standard if is_part and count > 2 * standard else period
 
 
