@@ -3,6 +3,7 @@
     StreamdetError
     ├── ConfigError          exit 2: the operator corrects the configuration or the command
     ├── RecordError          this record, or point, becomes a dead letter; the stream goes on
+    ├── RequestError         this request is answered with a code and a message; exit 2
     ├── RetriableError       the same call again, within the deadline
     ├── TransactionAborted   discard state, go back to the committed offsets, go on
     ├── Fenced               another worker has our place: discard everything, exit 1
@@ -39,6 +40,21 @@ class RecordError(StreamdetError):
     def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+        self.message = message
+
+
+class RequestError(StreamdetError):
+    """A request for detection cannot be answered: its sender is told why. Exit code 2.
+
+    `code` is one of Azure AI Anomaly Detector's error codes, `message` says which field is wrong
+    and what it has to be.
+
+    Operator action: none; who sends the requests corrects what the message names.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
         self.message = message
 
 
