@@ -60,7 +60,7 @@ def _kill_each_in_turn(cluster: KafkaCluster, stream: Stream) -> None:
 
     done = [0]
 
-    with Load(stream.bootstrap, stream.input, points_per_s=1_000, points_max=100_000) as load:
+    with Load(stream.bootstrap, stream.input, points_per_s=1_000, points_max=400_000) as load:
         for node in cluster.nodes:
             wait_until(partial(more_than, done[-1]), "commits", 90)
             node.kill()
