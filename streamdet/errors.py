@@ -7,6 +7,7 @@
     ├── TransactionAborted   discard state, go back to the committed offsets, go on
     ├── Fenced               another worker has our place: discard everything, exit 1
     ├── StateCorrupt         drop this record of state, restore from what is sound
+    ├── RequestError         this request is answered with the error's code, the next one goes on
     └── FatalError           exit 1: nothing in this process can mend it
 
 Wrong use by ourselves is an `assert` and never caught.
@@ -94,6 +95,21 @@ class StateCorrupt(StreamdetError):
         self.damage = damage
         self.differs = differs
         """Of damage LAYOUT: each field that is another one here, in words."""
+
+
+class RequestError(StreamdetError):
+    """A request, or the data it names, cannot be used: it is answered with `code` and `message`.
+
+    Operator action: none; the client corrects what the message names.
+    """
+
+    def __init__(self, code: str, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.code = code
+        """Azure's word for it, such as `InvalidSlidingWindow`."""
+        self.message = message
+        self.status = status
+        """The HTTP status of the answer."""
 
 
 class FatalError(StreamdetError):
