@@ -21,7 +21,7 @@ SINGLE = 2  # the first statistics, which add nothing up
 _SQUARE_MAX = 12.0  # of a sum's step: one row far off is a matter of 0 and 1
 _STEP_MAX = 3.5
 _SETTLED_ROWS = 5
-_SETTLED_SQUARE, _SETTLED_MEAN = 1.6, 1.0
+_SETTLED_SQUARE, _SETTLED_MEAN = 2.2, 1.15
 _FALL_LEAST = 0.5  # a sum that is 0 nearly always has no tail to measure
 _BEGIN, _FAR_OUT = 0.90, 0.98  # quantiles that tell of a tail
 
