@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from streamdet.multivariate.data import AlignPolicy
 
 VERSION = 1
+SETTLING = 100  # rows in which sums are as if they had always been added up
 _MAGIC = b"streamdet multivariate model\n"
 _HEADER = "header"
 _DIGEST_BYTES = 32
@@ -56,7 +57,7 @@ class Model:
     spread: F64
     """Shape (b, c): the usual residual, by the distance from the middle of the training."""
     distances: F64
-    """Shape (b,): the distances of `spread`."""
+    """Shape (b, c): the distances of `spread`."""
     memory: F64
     """Shape (3, c): autoregression of the residuals."""
     shock: F64
@@ -78,7 +79,7 @@ class Model:
     @property
     def history(self) -> int:
         """Rows before the first one to judge that its verdict may depend on."""
-        return self.sliding_window + self.reach
+        return self.sliding_window + self.reach + SETTLING
 
     def to_bytes(self) -> bytes:
         """Return the content of the model's file: magic, SHA-256 of the rest, arrays as npz."""
