@@ -54,22 +54,27 @@ def judge(model: Model, value: F64, first: int = 0) -> Verdicts:
     taken = np.zeros((n, m), np.bool_)
     limit = float(model.limit[0])
     for round_number in range(_ROUNDS):
-        evidence, since, residual = _evidence(model, z, clean, begin)
+        evidence, since, residual = _evidence(model, z, clean, taken, begin)
         parts = _by_variable(model, evidence, taken)
         if round_number == _ROUNDS - 1 or not _take(model, evidence, since, taken, parts, limit):
             break
         expected = z - _undelayed(model, residual)
         clean = np.where(taken, expected, z)
+    # where all variables leap together each is as the others tell it, and yet it is an anomaly
+    step = np.abs(np.diff(z, axis=0, prepend=z[:1])) / model.jump
+    parts = np.maximum(parts, np.where(step > 1, step * limit, 0.0))
     parts = parts[len(z) - (len(value) - first) :]
     return Verdicts(parts.max(axis=1, initial=0.0), parts, limit)
 
 
-def _evidence(model: Model, z: F64, clean: F64, begin: int) -> tuple[F64, I64, F64]:
+def _evidence(
+    model: Model, z: F64, clean: F64, taken: NDArray[np.bool_], begin: int
+) -> tuple[F64, I64, F64]:
     """Return evidence, over how many rows, and residuals of each channel; 0 before `begin`."""
     residual, distance = raw_residuals(model, z, clean)
     e = residual / spread_of(model.distances, model.spread, distance)
     e[: model.reach] = 0.0  # the rows they are told by are not there
-    e = levelled(e, model.sliding_window)
+    e = levelled(e, model.sliding_window, _of_channels(model, taken))
     u = shocks(e, model.memory, model.shock)
     steps = increments(e[begin:], u[begin:])
     steps[: max(0, model.reach - begin)] = 0.0
@@ -78,6 +83,15 @@ def _evidence(model: Model, z: F64, clean: F64, begin: int) -> tuple[F64, I64, F
         steps, e[begin:], model.usual, model.rate, model.ceiling, float(model.limit[0])
     )
     return evidence, since, residual
+
+
+def _of_channels(model: Model, taken: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which rows of each channel are about what was taken out, shape (n, c)."""
+    about = taken[:, model.channel[:, 0]]
+    for c in np.flatnonzero(model.channel[:, 1] > 0):
+        delay = model.channel[c, 1]
+        about[:, c] = np.append(np.zeros(min(delay, len(about)), np.bool_), about[:-delay, c])
+    return about
 
 
 def _undelayed(model: Model, residual: F64) -> F64:

@@ -70,6 +70,8 @@ class Model:
     """Shape (c, s): where a statistic stops growing, so that it can come down again."""
     limit: F64
     """Shape (1,): the evidence from which on a row is anomalous."""
+    jump: F64
+    """Shape (m,): the step of a variable from row to row that is anomalous by itself."""
 
     @property
     def reach(self) -> int:

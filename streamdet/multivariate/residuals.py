@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streamdet.multivariate.model import F64, I64, Model
 
@@ -68,13 +69,19 @@ def raw_residuals(model: Model, z: F64, clean: F64) -> tuple[F64, F64]:
             predicted[:, c],
         )
         predicted[:, c] += terms @ model.curved[:, c] + model.curved_offset[c]
-    return about - predicted, distance_of(strongest, predicted)
+    residual = about - predicted
+    return residual, distance_of(strongest, predicted, residual, model.basis, model.channel)
 
 
-def distance_of(strongest: F64, predicted: F64) -> F64:
-    """Return how far from the middle each channel is, shape (n, c)."""
-    farthest = np.max(np.abs(strongest), axis=1, initial=0.0)
-    far: F64 = np.maximum(farthest[:, None], np.abs(predicted))
+def distance_of(strongest: F64, predicted: F64, residual: F64, basis: F64, channel: I64) -> F64:
+    """Return how far from the middle each channel is expected, shape (n, c).
+
+    By others alone: a value that is far out itself must not make itself usual.
+    """
+    far: F64 = np.abs(predicted)
+    for q in range(basis.shape[1]):
+        without = strongest[:, [q]] - residual * basis[channel[:, 0], q]
+        np.maximum(far, np.abs(without), out=far)
     return far
 
 
@@ -115,21 +122,25 @@ def spread_of(distances: F64, spread: F64, distance: F64) -> F64:
     return usual
 
 
-def levelled(residual: F64, window: int) -> F64:
+def levelled(residual: F64, window: int, anomalous: NDArray[np.bool_] | None = None) -> F64:
     """Return residuals less their median over the window before each row.
 
     Relations move slowly where variables wander: what is judged is how far a residual is from
     where it has been lately. The newest eighth of the window is left out, so that an anomaly that
-    begins is not at once the usual.
+    begins is not at once the usual, and so is what is known as `anomalous`, shape of `residual`.
     """
     level = np.zeros(residual.shape[1])
     step = max(1, window // _LEVEL_STEPS)
-    out = residual.copy()
-    for begin in range(step, len(residual), step):
-        past = residual[max(0, begin - window) : max(1, begin - window // 8)]
-        # of few rows the median says little: it counts by how much of a window there is
-        level = np.median(past, axis=0) * min(1.0, len(past) / window)
-        out[begin : begin + step] -= level
+    out, usual = residual.copy(), residual.copy()
+    for begin in range(0, len(residual), step):
+        if begin:
+            past = usual[max(0, begin - window) : max(1, begin - window // 8)]
+            # of few rows the median says little: it counts by how much of a window there is
+            level = np.median(past, axis=0) * min(1.0, len(past) / window)
+        rows = slice(begin, begin + step)
+        out[rows] -= level
+        if anomalous is not None:
+            usual[rows] = np.where(anomalous[rows], level, usual[rows])
     return out
 
 

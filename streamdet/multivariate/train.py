@@ -27,6 +27,7 @@ _CEILING_ROWS = 4  # settled rows that bring a statistic back from its ceiling t
 _NORMAL = 1.4826  # median deviation to standard deviation
 _SPREAD_LEAST = 1e-3  # of a usual distance: numbers are rounded
 _SPREAD_AT = (0.4, 0.8, 0.95, 0.99)  # quantiles of the distance from the middle
+_JUMP_LEAST = 0.1  # usual distances
 _SPREAD_RANGE = (1.0, 4.0)
 
 
@@ -44,7 +45,7 @@ def train(
     found = relate(z)
     begin = found.begin
     predicted = delayed(z, found.channel) - found.residual
-    distance = distance_of(z @ found.basis, predicted)
+    distance = distance_of(z @ found.basis, predicted, found.residual, found.basis, found.channel)
     distances, spread = _spread(found.residual[begin:], distance[begin:])
     e = found.residual[begin:] / spread_of(distances, spread, distance[begin:])
     e = levelled(e, sliding_window)
@@ -64,6 +65,7 @@ def train(
         offset=found.offset, basis=found.basis, curved=found.curved,
         curved_offset=found.curved_offset, spread=spread, distances=distances, memory=memory,
         shock=shock, usual=usual, rate=rate, ceiling=ceiling, limit=np.array([limit]),
+        jump=_jump(z),
     )  # fmt: skip
     return model, {
         "epochIds": [1],
@@ -81,6 +83,13 @@ def _units(value: F64) -> tuple[F64, F64]:
     # of values of which most are the same the quartiles say nothing
     scale = np.where(scale > 1e-6 * deviation, scale, deviation)
     return center, np.where(scale > 1e-12 * np.maximum(np.abs(center), 1e-300), scale, 1.0)
+
+
+def _jump(z: F64) -> F64:
+    """Return the step from row to row that no variable makes in order."""
+    often, seldom = np.quantile(np.abs(np.diff(z, axis=0)), [0.99, 0.999], axis=0)
+    jump: F64 = np.maximum(np.maximum(3 * often, 1.5 * seldom), _JUMP_LEAST)
+    return jump
 
 
 def _spread(residual: F64, distance: F64) -> tuple[F64, F64]:
