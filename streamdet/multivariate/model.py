@@ -130,7 +130,7 @@ class Model:
                 header["schema"],
                 **{name: arrays[name] for name in _ARRAYS},
             )
-        except (KeyError, TypeError, zipfile.BadZipFile, msgspec.DecodeError) as error:
+        except (KeyError, TypeError, EOFError, zipfile.BadZipFile, msgspec.DecodeError) as error:
             raise ValueError(f"it lacks {error}") from None
 
 
