@@ -6,7 +6,6 @@ Each system has a training part, half of them with 0.5 % of anomalies in it, and
 events in which one to three variables leave the others while each stays among the values that it
 had in training. An event is found when a row inside it, or up to five rows after it, is
 anomalous; anomalous rows elsewhere are false events, those within ten rows of each other one.
-The rows just after an event, ten of them, count neither way.
 """
 
 from __future__ import annotations
@@ -117,7 +116,7 @@ def _count(
     elsewhere = severity > 0
     for event in events:
         inside = severity[event.begin : event.end + DELAY]
-        elsewhere[event.begin : event.end + APART] = False
+        elsewhere[event.begin : event.end + DELAY] = False
         if not inside.any():
             tally.missed[event.kind] += 1
             continue

@@ -20,6 +20,7 @@ from streamdet.multivariate.residuals import (
 )
 
 _ROUNDS = 4  # variables of an anomaly that are taken out one after the other
+_ODD = 2.5  # usual residuals: of a smaller one alone a row is not anomalous
 _GAP = 10  # rows between alarms of one incident
 _CHANGED = 0.05  # of what a variable is told by: others of a smaller part are not named
 
@@ -82,6 +83,8 @@ def _evidence(
     evidence[begin:], since[begin:] = judged(
         steps, e[begin:], model.usual, model.rate, model.ceiling, float(model.limit[0])
     )
+    # after an event a sum takes some rows to come down: they are not anomalous for that
+    np.minimum(evidence, float(model.limit[0]), out=evidence, where=np.abs(e) < _ODD)
     return evidence, since, residual
 
 
