@@ -23,6 +23,7 @@ _SQUARE_MAX = 12.0  # of a sum's step: one row far off is a matter of 0 and 1
 _STEP_MAX = 3.5
 _SETTLED_ROWS = 5
 _SETTLED_SQUARE, _SETTLED_MEAN = 2.2, 1.15
+_HEAVY_LEAST = 0.15
 _FALL_LEAST = 0.5  # a sum that is 0 nearly always has no tail to measure
 _BEGIN, _FAR_OUT = 0.90, 0.98  # quantiles that tell of a tail
 
@@ -55,10 +56,29 @@ def tails(statistic: F64) -> tuple[F64, F64]:
     return begin, rate
 
 
-def unlikeliness(statistic: F64, usual: F64, rate: F64) -> F64:
+def heaviness(statistic: F64) -> F64:
+    """Return how much heavier than exponential the tails of single rows are, shape (c, 2).
+
+    J. Pickands' estimator (1975), less what it says of squares of normal numbers; of few rows it
+    is rough, so each channel's is drawn halfway to that of most channels.
+    """
+    low, middle, high = np.quantile(statistic[:, :, :SINGLE], [0.6, 0.9, 0.975], axis=0)
+    ratio = np.maximum(high - middle, 1e-9) / np.maximum(middle - low, 1e-9)
+    index = np.log(ratio) / np.log(4) - 0.1
+    index = (index + np.median(index, axis=0)) / 2
+    heavy: F64 = np.where(index > _HEAVY_LEAST, np.minimum(index, 1.0), 0.0)
+    return heavy
+
+
+def unlikeliness(statistic: F64, usual: F64, rate: F64, heavy: F64) -> F64:
     """Return -ln of the probability of each statistic, shape of `statistic`; 0 at the least."""
-    least: F64 = np.maximum((statistic - usual) * rate - np.log(1 - _BEGIN), 0.0)
-    return least
+    least: F64 = (statistic - usual) * rate
+    single = np.maximum(least[..., :SINGLE], 0.0)
+    index = np.maximum(heavy, 1e-9)
+    bent = np.log1p(index * single) / index
+    least[..., :SINGLE] = np.where((heavy > 0) & (single > 0), bent, least[..., :SINGLE])
+    least -= np.log(1 - _BEGIN)
+    return np.maximum(least, 0.0, out=least)
 
 
 def limit_of(evidence: F64, block: int, alarms: float) -> float:
@@ -77,7 +97,7 @@ def limit_of(evidence: F64, block: int, alarms: float) -> float:
 
 
 def judged(
-    steps: F64, e: F64, usual: F64, rate: F64, ceiling: F64, limit: float
+    steps: F64, e: F64, usual: F64, rate: F64, heavy: F64, ceiling: F64, limit: float
 ) -> tuple[F64, I64]:
     """Return the evidence of each row and channel, and over how many rows it has added up.
 
@@ -86,6 +106,7 @@ def judged(
     """
     n = len(steps)
     enough = usual + (limit + np.log(1 - _BEGIN)) / rate  # as `unlikeliness` has it
+    enough[:, :SINGLE] = np.inf  # a single row has nothing to come down from
     quiet = _settled(e)
     total = np.zeros_like(ceiling)
     totals = np.empty_like(steps)
@@ -98,7 +119,7 @@ def judged(
         if recovered.any():
             total[recovered] = 0.0
         totals[t] = total
-    evidence = unlikeliness(totals, usual, rate)
+    evidence = unlikeliness(totals, usual, rate, heavy)
     strongest = evidence.argmax(axis=2)[:, :, None]
     row = np.arange(n)[:, None, None]
     since = row - np.maximum.accumulate(np.where(totals > 0, -1, row), axis=0)

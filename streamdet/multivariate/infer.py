@@ -81,7 +81,7 @@ def _evidence(
     steps[: max(0, model.reach - begin)] = 0.0
     evidence, since = np.zeros(e.shape), np.zeros(e.shape, np.int64)
     evidence[begin:], since[begin:] = judged(
-        steps, e[begin:], model.usual, model.rate, model.ceiling, float(model.limit[0])
+        steps, e[begin:], model.usual, model.rate, model.heavy, model.ceiling, float(model.limit[0])
     )
     # after an event a sum takes some rows to come down: they are not anomalous for that
     np.minimum(evidence, float(model.limit[0]), out=evidence, where=np.abs(e) < _ODD)

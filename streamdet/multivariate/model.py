@@ -66,6 +66,8 @@ class Model:
     """Shape (c, s): of each statistic, what one row in ten exceeds."""
     rate: F64
     """Shape (c, s): by how much its log probability falls with each unit more."""
+    heavy: F64
+    """Shape (c, 2): how much heavier than exponential the tails of single rows are."""
     ceiling: F64
     """Shape (c, s): where a statistic stops growing, so that it can come down again."""
     limit: F64

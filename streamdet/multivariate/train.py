@@ -10,6 +10,7 @@ import numpy as np
 
 from streamdet.multivariate.data import AlignPolicy, Frame
 from streamdet.multivariate.evidence import (
+    heaviness,
     increments,
     limit_of,
     sums,
@@ -54,7 +55,8 @@ def train(
     steps = increments(e, shocks(e, memory, shock))
     statistic = sums(steps)
     usual, rate = tails(statistic)
-    evidence = unlikeliness(statistic, usual, rate).max(axis=(1, 2))
+    heavy = heaviness(statistic)
+    evidence = unlikeliness(statistic, usual, rate, heavy).max(axis=(1, 2))
     limit = limit_of(evidence, _BLOCK, ALARMS)
     down = np.maximum(-np.median(steps, axis=0), 0.05)
     ceiling = usual + (limit + np.log(0.1)) / rate + _CEILING_ROWS * down
@@ -64,7 +66,7 @@ def train(
         center=center, scale=scale, channel=found.channel, lags=found.lags, weight=found.weight,
         offset=found.offset, basis=found.basis, curved=found.curved,
         curved_offset=found.curved_offset, spread=spread, distances=distances, memory=memory,
-        shock=shock, usual=usual, rate=rate, ceiling=ceiling, limit=np.array([limit]),
+        shock=shock, usual=usual, rate=rate, heavy=heavy, ceiling=ceiling, limit=np.array([limit]),
         jump=_jump(z),
     )  # fmt: skip
     return model, {
@@ -88,7 +90,7 @@ def _units(value: F64) -> tuple[F64, F64]:
 def _jump(z: F64) -> F64:
     """Return the step from row to row that no variable makes in order."""
     often, seldom = np.quantile(np.abs(np.diff(z, axis=0)), [0.99, 0.999], axis=0)
-    jump: F64 = np.maximum(np.maximum(3 * often, 1.5 * seldom), _JUMP_LEAST)
+    jump: F64 = np.maximum(np.maximum(3 * often, 2.5 * seldom), _JUMP_LEAST)
     return jump
 
 

@@ -195,8 +195,8 @@ def test_evidence_is_that_of_plain_loops(e, u):
     steps = increments(e, u)
     shape = steps.shape[1:]
     usual, rate, limit = np.full(shape, 1.5), np.full(shape, 0.7), 5.0
-    ceiling = np.full(shape, 12.0)
-    evidence, since = judged(steps, e, usual, rate, ceiling, limit)
+    ceiling, heavy = np.full(shape, 12.0), np.array([[0.0, 0.3], [0.6, 0.0]])
+    evidence, since = judged(steps, e, usual, rate, heavy, ceiling, limit)
     for c in range(2):
         total, age = [0.0] * shape[1], [0] * shape[1]
         for t in range(len(e)):
@@ -204,13 +204,13 @@ def test_evidence_is_that_of_plain_loops(e, u):
                 before = 0.0 if s < 2 else total[s]
                 total[s] = min(max(0.0, before + steps[t, c, s]), 12.0)
                 age[s] = age[s] + 1 if total[s] > 0 and s >= 2 else int(s < 2)
-            each = unlikeliness(np.array(total), usual[c], rate[c])
+            each = unlikeliness(np.array(total), usual[c], rate[c], heavy[c])
             last = e[max(0, t - 4) : t + 1, c]
-            if len(last) == 5 and each.max() > limit:
+            if len(last) == 5 and each[2:].max() > limit:
                 settled = np.mean(np.minimum(last**2, 12)) < 2.2 and abs(last.mean()) < 1.15
                 if settled:
                     total, age = [0.0] * shape[1], [0] * shape[1]
-                    each = unlikeliness(np.array(total), usual[c], rate[c])
+                    each = unlikeliness(np.array(total), usual[c], rate[c], heavy[c])
             assert evidence[t, c] == pytest.approx(each.max(), abs=1e-9)
             if evidence[t, c] > limit:
                 assert since[t, c] == age[int(each.argmax())]
