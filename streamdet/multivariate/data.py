@@ -173,7 +173,7 @@ def _on(
     if np.array_equal(had, time_us):
         return value, 0
     before = np.searchsorted(had, time_us, side="right") - 1  # the value at or before
-    known = (before >= 0) & (had[np.maximum(before, 0)] == time_us)
+    known = had[np.maximum(before, 0)] == time_us
     last = len(had) - 1
     if policy.fill == "Linear":
         # by position, not by time, as the service did: the table's rows are taken as even
