@@ -8,6 +8,7 @@
     ├── TransactionAborted   discard state, go back to the committed offsets, go on
     ├── Fenced               another worker has our place: discard everything, exit 1
     ├── StateCorrupt         drop this record of state, restore from what is sound
+    ├── RequestError         this request is answered with the error's code, the next one goes on
     └── FatalError           exit 1: nothing in this process can mend it
 
 Wrong use by ourselves is an `assert` and never caught.
@@ -52,10 +53,12 @@ class RequestError(StreamdetError):
     Operator action: none; who sends the requests corrects what the message names.
     """
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, status: int = 400) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
+        self.status = status
+        """The HTTP status of the answer."""
 
 
 class RetriableError(StreamdetError):
