@@ -137,6 +137,12 @@ def test_no_values_break_a_response(values, granularity, operation, period):
     json.dumps(found, allow_nan=False)
 
 
+@pytest.mark.parametrize("operation", ["entire", "last"])
+def test_values_that_are_as_good_as_equal_break_nothing(operation):
+    values = np.where(np.arange(30) % 5, 1.0, np.nextafter(1.0, 2.0))
+    assert not np.any(answer(operation, body(values))["isAnomaly"])
+
+
 @pytest.mark.parametrize("granularity", ["daily", "minutely"])
 @pytest.mark.parametrize("factor", [1e-6, 1024.0, 1e12])
 def test_expected_values_scale_with_the_values(granularity, factor):
