@@ -53,6 +53,14 @@ def test_the_last_point_is_judged_by_those_before_it(granularity, by):
     assert found["expectedValue"] == pytest.approx(50, abs=3)
 
 
+def test_an_anomaly_that_goes_on_is_not_what_is_usual_for_its_last_point():
+    values = level(200)
+    values[-12:] += 30 + np.arange(12) % 3
+    found = answer("last", body(values, "minutely", sensitivity=85))
+    assert found["isPositiveAnomaly"]
+    assert found["expectedValue"] == pytest.approx(50, abs=1)
+
+
 def test_the_last_point_of_a_season_is_judged_by_its_phase():
     values = weekly_season(85)
     ordinary = answer("last", body(values, sensitivity=85))
