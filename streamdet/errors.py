@@ -3,12 +3,11 @@
     StreamdetError
     ├── ConfigError          exit 2: the operator corrects the configuration or the command
     ├── RecordError          this record, or point, becomes a dead letter; the stream goes on
-    ├── RequestError         this request is answered with a code and a message; exit 2
+    ├── RequestError         this request is answered with a code and a message, others go on; exit 2
     ├── RetriableError       the same call again, within the deadline
     ├── TransactionAborted   discard state, go back to the committed offsets, go on
     ├── Fenced               another worker has our place: discard everything, exit 1
     ├── StateCorrupt         drop this record of state, restore from what is sound
-    ├── RequestError         this request is answered with the error's code, the next one goes on
     └── FatalError           exit 1: nothing in this process can mend it
 
 Wrong use by ourselves is an `assert` and never caught.

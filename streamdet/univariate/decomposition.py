@@ -1,7 +1,7 @@
 """Trend, season and remainder of a series.
 
 Source: systems.md 3.3. The decomposition is STL (Cleveland et al. 1990) as R's `stl(robust = TRUE,
-s.window = "periodic")` computes it, by statsmodels.
+s.window = "periodic")` computes it, less its last step.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from statsmodels.tsa.stl._stl import STL
+
+from streamdet.kernels.stl import stl
 
 _NIL = 1e-12
 
@@ -63,28 +64,5 @@ def _twice(values: NDArray[np.float64], period: int) -> Decomposition:
 
 
 def _stl(values: NDArray[np.float64], period: int) -> Decomposition:
-    seasonal = 10 * len(values) + 1
-    trend_length = _odd(1.5 * period / (1 - 1.5 / seasonal))
-    low_pass = _odd(
-        period + 1
-    )  # statsmodels has it longer than a period; R takes an odd period itself
-    fitted = STL(
-        values,
-        period=period,
-        seasonal=seasonal,
-        trend=trend_length,
-        low_pass=low_pass,
-        seasonal_deg=0,
-        trend_deg=1,
-        low_pass_deg=1,
-        robust=True,
-        seasonal_jump=-(-seasonal // 10),
-        trend_jump=-(-trend_length // 10),
-        low_pass_jump=-(-low_pass // 10),
-    ).fit(inner_iter=1, outer_iter=15)
-    trend, season = np.asarray(fitted.trend), np.asarray(fitted.seasonal)
+    trend, season = stl(values, period)
     return Decomposition(trend, season, values - trend - season)
-
-
-def _odd(least: float) -> int:
-    return int(np.ceil(least)) // 2 * 2 + 1

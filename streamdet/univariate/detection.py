@@ -110,7 +110,8 @@ def _by_model(request: Request, series: EvenSeries, ratio: float, *, last: bool)
 
 def _ratio_of_last(values: NDArray[np.float64], ratio: float) -> float:
     """Return the share of anomalies to look for, less where most values are alike."""
-    majority = float(np.histogram(values, bins=20)[0].max()) / len(values)
+    of_range = (values - values.min()) / (np.ptp(values) or 1.0)
+    majority = float(np.histogram(of_range, bins=20, range=(0, 1))[0].max()) / len(values)
     if majority <= _MAJORITY:
         return ratio
     return max((1 - majority) * ratio, min(0.05, ratio))

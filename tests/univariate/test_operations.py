@@ -53,6 +53,14 @@ def test_the_last_point_is_judged_by_those_before_it(granularity, by):
     assert found["expectedValue"] == pytest.approx(50, abs=3)
 
 
+def test_an_anomaly_that_goes_on_is_not_what_is_usual_for_its_last_point():
+    values = level(200)
+    values[-12:] += 30 + np.arange(12) % 3
+    found = answer("last", body(values, "minutely", sensitivity=85))
+    assert found["isPositiveAnomaly"]
+    assert found["expectedValue"] == pytest.approx(50, abs=1)
+
+
 def test_the_last_point_of_a_season_is_judged_by_its_phase():
     values = weekly_season(85)
     ordinary = answer("last", body(values, sensitivity=85))
@@ -135,6 +143,12 @@ def test_a_response_holds_together(granularity, version, sensitivity):
 def test_no_values_break_a_response(values, granularity, operation, period):
     found = answer(operation, body(values, granularity, period=period))
     json.dumps(found, allow_nan=False)
+
+
+@pytest.mark.parametrize("operation", ["entire", "last"])
+def test_values_that_are_as_good_as_equal_break_nothing(operation):
+    values = np.where(np.arange(30) % 5, 1.0, np.nextafter(1.0, 2.0))
+    assert not np.any(answer(operation, body(values))["isAnomaly"])
 
 
 @pytest.mark.parametrize("granularity", ["daily", "minutely"])

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from statsmodels.tsa.stattools import adfuller, kpss
 
 from streamdet.univariate import outliers
 from streamdet.univariate.boundary import MARGIN_FACTORS, boundary
 from streamdet.univariate.decomposition import decompose
+from streamdet.univariate.differencing import _dickey_fuller_p, _kpss
 from streamdet.univariate.impute import impute
 from streamdet.univariate.outcome import Outcome
 from streamdet.univariate.period import explained, find_period
@@ -162,3 +164,14 @@ def test_a_trailing_mean_takes_fewer_at_the_start():
 def test_a_trend_follows_a_line_to_its_ends():
     line = 3 + 0.5 * np.arange(100)
     np.testing.assert_allclose(spline_trend(line), line)
+
+
+@pytest.mark.filterwarnings("ignore")  # statsmodels': results will be objects, p-values are bounds
+@pytest.mark.parametrize("seed", range(4))
+def test_tests_of_stationarity_are_those_of_statsmodels(seed):
+    random = np.random.default_rng(seed)
+    for values in (random.normal(size=150), np.cumsum(random.normal(size=400))):
+        lags = int(12 * (len(values) / 100) ** 0.25)
+        twin = adfuller(values, maxlag=lags, autolag=None)[1]
+        assert _dickey_fuller_p(values) == pytest.approx(twin, rel=1e-6, abs=1e-12)
+        assert _kpss(values) == pytest.approx(kpss(values, nlags="auto")[0])
