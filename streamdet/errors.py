@@ -3,7 +3,7 @@
     StreamdetError
     ├── ConfigError          exit 2: the operator corrects the configuration or the command
     ├── RecordError          this record, or point, becomes a dead letter; the stream goes on
-    ├── RequestError         this request is answered with a code and a message, others go on; exit 2
+    ├── RequestError         this request is answered with a code and a message; exit 2
     ├── RetriableError       the same call again, within the deadline
     ├── TransactionAborted   discard state, go back to the committed offsets, go on
     ├── Fenced               another worker has our place: discard everything, exit 1
