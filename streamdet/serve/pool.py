@@ -1,0 +1,138 @@
+"""Where requests are computed: off the event loop, a bounded number at a time, in a bounded queue.
+
+Univariate detection is Python and numpy in turns, and so holds the interpreter's lock: two threads
+do not do it faster than one, and the event loop waits for both. Hence processes (docs/serve.md has
+the figures).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from http import HTTPStatus
+from multiprocessing.connection import wait
+from typing import ParamSpec, TypeVar
+
+from streamdet.serve.operation import Refusal
+
+log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_RETRY_AFTER_S = 1
+
+
+class Pool:
+    """Runs functions for requests; refuses more than may wait.
+
+    Parameters
+    ----------
+    make
+        Makes the executor; called again where its processes have died.
+    size
+        Calls that run at once.
+    queue
+        Calls that may wait.
+    """
+
+    def __init__(self, make: Callable[[], Executor], size: int, queue: int) -> None:
+        self._make = make
+        self._executor = make()
+        self._capacity = size + queue
+        self.n_calls = 0
+        """Calls that run or wait."""
+
+    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return what `function` returns.
+
+        Raises
+        ------
+        Refusal
+            503: as many calls wait as may. Or its process has died, as for want of memory; the
+            next call has another one.
+        """
+        assert not kwargs, "executors of asyncio take none"
+        if self.n_calls >= self._capacity:
+            raise _busy("All workers are busy, and as many requests wait as may")
+        executor = self._executor
+        self.n_calls += 1
+        try:
+            # shielded: who goes away does not make room for the next before the work is done
+            work = asyncio.get_running_loop().run_in_executor(executor, function, *args)
+            work.add_done_callback(self._done)
+        except BrokenProcessPool:
+            self.n_calls -= 1
+            self._renew(executor)
+            raise _busy("A worker has died") from None
+        try:
+            return await asyncio.shield(work)
+        except BrokenProcessPool:
+            self._renew(executor)
+            raise _busy("A worker has died") from None
+
+    def submit(self, function: Callable[[], None]) -> object:
+        """Run a function some time, for nobody who waits."""
+        return self._executor.submit(function)
+
+    def close(self) -> None:
+        """Let what runs end, drop what waits."""
+        self._executor.shutdown(wait=True, cancel_futures=True)
+
+    def _done(self, work: asyncio.Future[T]) -> None:
+        self.n_calls -= 1
+        if not work.cancelled():
+            work.exception()  # looked at, also where nobody waits any more
+
+    def _renew(self, broken: Executor) -> None:
+        if self._executor is broken:
+            log.error("a worker process died; all of them are made anew")
+            self._executor = self._make()
+            broken.shutdown(wait=False)
+
+
+def processes(size: int, queue: int, warm: Callable[[], None]) -> Pool:
+    """Return a pool of processes, each of which calls `warm` before its first work."""
+
+    def make() -> Executor:
+        # not forked: the server has threads
+        context = multiprocessing.get_context("spawn")
+        return ProcessPoolExecutor(size, context, initializer=_begin, initargs=(warm,))
+
+    return Pool(make, size, queue)
+
+
+def threads(size: int, queue: int, name: str) -> Pool:
+    """Return a pool of threads, for what releases the lock or has to have one memory."""
+    return Pool(lambda: ThreadPoolExecutor(size, thread_name_prefix=name), size, queue)
+
+
+def _begin(warm: Callable[[], None]) -> None:
+    """Make a new process the server's: it ends with it, and by it alone."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # to a whole group; the server drains first
+        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    warm()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "it was spawned"
+    wait([parent.sentinel])
+    os._exit(1)
+
+
+def _busy(what: str) -> Refusal:
+    return Refusal(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "ServerBusy",
+        f"{what}. Try again in {_RETRY_AFTER_S} s.",
+        {"Retry-After": str(_RETRY_AFTER_S)},
+    )
