@@ -3,11 +3,11 @@
     StreamdetError
     ├── ConfigError          exit 2: the operator corrects the configuration or the command
     ├── RecordError          this record, or point, becomes a dead letter; the stream goes on
+    ├── RequestError         this request is answered with a code and a message; exit 2
     ├── RetriableError       the same call again, within the deadline
     ├── TransactionAborted   discard state, go back to the committed offsets, go on
     ├── Fenced               another worker has our place: discard everything, exit 1
     ├── StateCorrupt         drop this record of state, restore from what is sound
-    ├── RequestError         this request is answered with the error's code, the next one goes on
     └── FatalError           exit 1: nothing in this process can mend it
 
 Wrong use by ourselves is an `assert` and never caught.
@@ -41,6 +41,23 @@ class RecordError(StreamdetError):
         super().__init__(message)
         self.reason = reason
         self.message = message
+
+
+class RequestError(StreamdetError):
+    """A request for detection cannot be answered: its sender is told why. Exit code 2.
+
+    `code` is one of Azure AI Anomaly Detector's error codes, `message` says which field is wrong
+    and what it has to be.
+
+    Operator action: none; who sends the requests corrects what the message names.
+    """
+
+    def __init__(self, code: str, message: str, status: int = 400) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+        self.status = status
+        """The HTTP status of the answer."""
 
 
 class RetriableError(StreamdetError):
@@ -95,21 +112,6 @@ class StateCorrupt(StreamdetError):
         self.damage = damage
         self.differs = differs
         """Of damage LAYOUT: each field that is another one here, in words."""
-
-
-class RequestError(StreamdetError):
-    """A request, or the data it names, cannot be used: it is answered with `code` and `message`.
-
-    Operator action: none; the client corrects what the message names.
-    """
-
-    def __init__(self, code: str, message: str, status: int = 400) -> None:
-        super().__init__(message)
-        self.code = code
-        """Azure's word for it, such as `InvalidSlidingWindow`."""
-        self.message = message
-        self.status = status
-        """The HTTP status of the answer."""
 
 
 class FatalError(StreamdetError):

@@ -13,6 +13,7 @@ import typer
 from streamdet.cli import (
     backtest,
     configuration,
+    detect,
     dlq,
     doctor,
     program,
@@ -39,6 +40,7 @@ app.command()(rekey.rekey)
 app.command()(doctor.doctor)
 app.command()(backtest.backtest)
 app.command()(backtest.tune)
+app.command()(detect.detect)
 app.command()(program.version)
 
 _config = typer.Typer(no_args_is_help=True, help="Show the configuration and its schema.")

@@ -1,0 +1,86 @@
+"""Trend, season and remainder of a series.
+
+Source: systems.md 3.3. The decomposition is STL (Cleveland et al. 1990) as R's `stl(robust = TRUE,
+s.window = "periodic")` computes it, by statsmodels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from statsmodels.tsa.stl._stl import STL
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decomposition:
+    """values = trend + season + remainder."""
+
+    trend: NDArray[np.float64]
+    season: NDArray[np.float64]
+    remainder: NDArray[np.float64]
+
+
+def decompose(values: NDArray[np.float64], period: int) -> Decomposition:
+    """Return the robust decomposition of `values`."""
+    found = _twice(values, period)
+    if _misfit(values, found) > 0.10 and values.min() > 0:
+        log = _twice(np.log(values), period)
+        trend = np.exp(log.trend)
+        season = np.exp(log.trend + log.season) - trend
+        other = Decomposition(trend, season, values - trend - season)
+        if _misfit(values, other) < 0.05:
+            return other
+    return found
+
+
+def _misfit(values: NDArray[np.float64], found: Decomposition) -> float:
+    known = values != 0
+    return float(np.abs(found.remainder[known] / values[known]).mean()) if known.any() else 0.0
+
+
+def _twice(values: NDArray[np.float64], period: int) -> Decomposition:
+    first = _stl(values, period)
+    around = values - first.trend
+    spikes = np.abs(around - around.mean()) > 3 * around.std()
+    phases = np.arange(len(values)) % period
+    cycles = np.bincount(phases, minlength=period)
+    recurring = np.bincount(phases, spikes, minlength=period) > cycles / 2
+    spikes &= ~recurring[phases]
+    if not spikes.any():
+        return first
+    spikes[0] = False
+    last = np.maximum.accumulate(np.where(spikes, 0, np.arange(len(values))))
+    second = _stl(values[last], period)
+    return Decomposition(second.trend, second.season, values - second.trend - second.season)
+
+
+def _stl(values: NDArray[np.float64], period: int) -> Decomposition:
+    seasonal = 10 * len(values) + 1
+    trend = _odd(1.5 * period / (1 - 1.5 / seasonal))
+    low_pass = _odd(
+        period + 1
+    )  # statsmodels has it longer than a period; R takes an odd period itself
+    fitted = STL(
+        values,
+        period=period,
+        seasonal=seasonal,
+        trend=trend,
+        low_pass=low_pass,
+        seasonal_deg=0,
+        trend_deg=1,
+        low_pass_deg=1,
+        robust=True,
+        seasonal_jump=-(-seasonal // 10),
+        trend_jump=-(-trend // 10),
+        low_pass_jump=-(-low_pass // 10),
+    ).fit(inner_iter=1, outer_iter=15)
+    phases = np.arange(len(values)) % period
+    means = np.bincount(phases, fitted.seasonal) / np.bincount(phases)
+    season = means[phases]
+    return Decomposition(fitted.trend, season, values - fitted.trend - season)
+
+
+def _odd(least: float) -> int:
+    return int(np.ceil(least)) // 2 * 2 + 1

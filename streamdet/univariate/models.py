@@ -1,0 +1,57 @@
+"""The three models of the service: which one a series gets, and what it says.
+
+Source: systems.md 3.1 (which model), 3.3 (seasonal), 3.6 (dynamic threshold).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import UnivariateSpline
+
+from streamdet.univariate import outliers
+from streamdet.univariate.decomposition import decompose
+from streamdet.univariate.outcome import Outcome
+
+
+def seasonal_series(
+    values: NDArray[np.float64], period: int, ratio: float, *, last: bool
+) -> Outcome:
+    """Return what a decomposition with a season says of `values`."""
+    found = decompose(values, period)
+    plain = _normalised(values - found.season)
+    remainder = _normalised(found.remainder)
+    candidates = [
+        outliers.esd(plain, ratio),
+        outliers.z_score(remainder, ratio),
+        outliers.esd(remainder, ratio),
+    ]
+    flagged = outliers.vote(candidates, len(values), ratio)
+    trend = _over_anomalies(found.trend, flagged)
+    return Outcome(values, trend + found.season, trend, flagged)
+
+
+def dynamic_threshold(values: NDArray[np.float64], ratio: float, *, last: bool) -> Outcome:
+    """Return what a smooth trend says of `values`."""
+    normal = _normalised(values)
+    candidates = [outliers.esd(normal, ratio), outliers.z_score(normal, ratio)]
+    flagged = outliers.vote(candidates, len(values), ratio)
+    trend = _smooth(_over_anomalies(values, flagged))
+    return Outcome(values, trend, trend, flagged)
+
+
+def _smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    at = np.arange(len(values))
+    return np.asarray(UnivariateSpline(at, values, s=len(values) * values.var() * 0.1)(at))
+
+
+def _normalised(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    spread = np.ptp(values)
+    return (values - values.min()) / spread if spread > 0 else np.zeros(len(values))
+
+
+def _over_anomalies(values: NDArray[np.float64], flagged: NDArray[np.bool_]) -> NDArray[np.float64]:
+    if flagged.all() or not flagged.any():
+        return values
+    at = np.arange(len(values))
+    return np.interp(at, at[~flagged], values[~flagged])

@@ -1,0 +1,94 @@
+"""Spectral residual over a whole series, as in the service.
+
+Source: systems.md 3.5.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamdet.univariate.outcome import Outcome
+
+THRESHOLD = 3.5
+_AHEAD = 5
+_SLOPES = 5
+_AVERAGED = 3
+_SCORE_WINDOW = 100
+_CALM = 1.0
+_NIL = 1e-8
+
+
+def spectral_residual(values: NDArray[np.float64], ratio: float, *, last: bool) -> Outcome:
+    """Return what the spectral residual says of `values`."""
+    scores = saliency_scores(values, last=last)
+    most = max(int(len(values) * ratio), 1)
+    flagged = scores >= THRESHOLD
+    if last and flagged[-1]:
+        std = values.std()
+        if std == 0 or abs(values[-1] - values.mean()) < 1.5 * std:
+            scores[-1] = 0.0
+            flagged[-1] = False
+    if flagged.sum() > most:
+        best = np.argsort(-scores, kind="stable")[:most]
+        flagged[:] = False
+        flagged[best] = True
+    expected = _expected_last(values, scores) if last else _expected(values, scores)
+    clipped = np.clip((scores - THRESHOLD) / (15 - THRESHOLD), 0, 1)
+    return Outcome(values, expected, expected, flagged, clipped)
+
+
+def saliency_scores(values: NDArray[np.float64], *, last: bool) -> NDArray[np.float64]:
+    """Return how salient each value is beside the mean of the 100 before."""
+    extended = np.concatenate([values, np.full(_AHEAD, _next_value(values, last=last))])
+    spectrum = np.fft.fft(extended)
+    amplitude = np.abs(spectrum)
+    nil = amplitude < _NIL
+    log = np.log(np.where(nil, 1.0, amplitude))
+    residual = np.exp(log - trailing_mean(log, _AVERAGED)) / np.where(nil, 1.0, amplitude)
+    transformed = np.where(nil, 0, spectrum * residual)
+    magnitude = np.abs(np.fft.ifft(transformed))[: len(values)]
+    usual = trailing_mean(magnitude, _SCORE_WINDOW)
+    return np.asarray(np.abs(magnitude - usual) / np.maximum(usual, _NIL))
+
+
+def trailing_mean(values: NDArray[np.float64], window: int) -> NDArray[np.float64]:
+    """Return the mean of each value and those before it, `window` in all, fewer at the start."""
+    sums = np.cumsum(values)
+    sums[window:] -= sums[:-window].copy() if len(values) > window else 0
+    return np.asarray(sums / np.minimum(np.arange(1, len(values) + 1), window))
+
+
+def _next_value(values: NDArray[np.float64], *, last: bool) -> float:
+    reference = values[-_SLOPES - 2 : -1] if last else _inside_fence(values)[-_SLOPES - 1 :]
+    m = len(reference)
+    if m < 2:
+        return float(np.median(values))
+    newest = reference[-1]
+    slopes = (newest - reference[:-1]) / np.arange(m - 1, 0, -1)
+    return float(np.median(reference) + 0.5 * (m + 1) / (m - 1) * slopes.sum())
+
+
+def _inside_fence(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    q1, q3 = (float(q) for q in np.quantile(values, [0.25, 0.75]))
+    fence = 1.5 * (q3 - q1)
+    return values[(values >= q1 - fence) & (values <= q3 + fence)]
+
+
+def _expected(values: NDArray[np.float64], scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    skeleton = scores <= _CALM
+    at = np.arange(len(values))
+    begin = at // 2
+    counts = np.concatenate([[0], np.cumsum(skeleton)])
+    sums = np.concatenate([[0.0], np.cumsum(np.where(skeleton, values, 0.0))])
+    number = counts[at + 1] - counts[begin]
+    total = sums[at + 1] - sums[begin]
+    means = np.where(number > 0, total / np.maximum(number, 1), values)
+    return trailing_mean(means, 5)
+
+
+def _expected_last(values: NDArray[np.float64], scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    calm = values[:-1][scores[:-1] <= _CALM]
+    expected = values.copy()
+    expected[-1] = calm[len(calm) // 2 :].mean() if len(calm) else np.median(values[:-1])
+    return expected
