@@ -18,6 +18,7 @@ from streamdet.cli import (
     doctor,
     program,
     rekey,
+    serve,
     state,
     topics,
     worker,
@@ -38,6 +39,7 @@ app.command()(configuration.validate)
 app.command()(topics.replay)
 app.command()(rekey.rekey)
 app.command()(doctor.doctor)
+app.command()(serve.serve)
 app.command()(backtest.backtest)
 app.command()(backtest.tune)
 app.command()(detect.detect)

@@ -105,9 +105,7 @@ def _digest(key: str) -> bytes:
 
 
 def _denied(what: str) -> Refusal:
+    challenge = f'AzureApiManagementKey realm="streamdet",name="{HEADER}",type="header"'
     return Refusal(
-        HTTPStatus.UNAUTHORIZED,
-        "401",
-        _DENIED.format(what),
-        {"WWW-Authenticate": f'AzureApiManagementKey realm="streamdet",name="{HEADER}",type="header"'},
+        HTTPStatus.UNAUTHORIZED, "401", _DENIED.format(what), {"WWW-Authenticate": challenge}
     )

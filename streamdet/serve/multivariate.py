@@ -1,4 +1,4 @@
-"""The multivariate operations of v1.1, on threads: numpy does their work, and the models are here."""
+"""The multivariate operations of v1.1, on threads: numpy does the work, the models are here."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from http import HTTPStatus
 from multiprocessing.connection import wait
@@ -78,10 +78,6 @@ class Pool:
             self._renew(executor)
             raise _busy("A worker has died") from None
 
-    def submit(self, function: Callable[[], None]) -> object:
-        """Run a function some time, for nobody who waits."""
-        return self._executor.submit(function)
-
     def close(self) -> None:
         """Let what runs end, drop what waits."""
         self._executor.shutdown(wait=True, cancel_futures=True)
@@ -96,6 +92,35 @@ class Pool:
             log.error("a worker process died; all of them are made anew")
             self._executor = self._make()
             broken.shutdown(wait=False)
+
+
+class Background:
+    """Runs what nobody waits for, on threads.
+
+    Parameters
+    ----------
+    size
+        Calls that run at once; any number may wait, who calls bounds them.
+    """
+
+    def __init__(self, size: int, name: str) -> None:
+        self._executor = ThreadPoolExecutor(size, thread_name_prefix=name)
+        self._work: set[Future[None]] = set()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing runs or waits."""
+        return not self._work
+
+    def start(self, function: Callable[[], None]) -> None:
+        """Run a function some time."""
+        work = self._executor.submit(function)
+        self._work.add(work)
+        work.add_done_callback(self._work.discard)
+
+    def close(self) -> None:
+        """Drop what waits; what runs cannot be ended."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
 
 
 def processes(size: int, queue: int, warm: Callable[[], None]) -> Pool:

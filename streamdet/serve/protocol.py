@@ -45,14 +45,14 @@ class TimedProtocol(H11Protocol):
 
     def pause_writing(self) -> None:
         """The client takes nothing; if that lasts, it is cut off."""
-        super().pause_writing()  # type: ignore[no-untyped-call]
+        super().pause_writing()
         if self._write_timer is None:
             self._write_timer = self.loop.call_later(self.read_timeout_s, self.transport.abort)
 
     def resume_writing(self) -> None:
         """It has taken most of what there was."""
         self._stop_write_timer()
-        super().resume_writing()  # type: ignore[no-untyped-call]
+        super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP, in the words of all other refusals."""

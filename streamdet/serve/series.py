@@ -186,9 +186,7 @@ class KeptSeries:
         """
         text = self._ids.get(series)
         if text is None or not may_read(SeriesId.parse(text).metric):
-            raise RequestError(
-                "SeriesNotExist", "The series does not exist.", HTTPStatus.NOT_FOUND
-            )
+            raise RequestError("SeriesNotExist", "The series does not exist.", HTTPStatus.NOT_FOUND)
         ring = self._recent.get(text)
         return {**self._told(text), "verdicts": ring.rows() if ring else []}
 
@@ -214,7 +212,9 @@ class KeptSeries:
         pools = self._task.store.pools
         self._texts = sorted(text for pool in pools for text in pool.names if text is not None)
         self._ids = {series_id(text): text for text in self._texts}
-        self._recent = {text: ring for text, ring in self._recent.items() if text in set(self._texts)}
+        self._recent = {
+            text: ring for text, ring in self._recent.items() if text in set(self._texts)
+        }
 
     def _told(self, text: str) -> JsonObject:
         series = SeriesId.parse(text)

@@ -96,7 +96,8 @@ class StateFile:
                 os.fsync(file.fileno())
             half.replace(self._path)
         except OSError as error:
-            log.error("%s: the state cannot be written: %s", self._path, error.strerror)
+            # the next turn tries again; a traceback would say no more
+            log.warning("%s: the state cannot be written: %s", self._path, error.strerror)
             return
         task.changed = False
 
