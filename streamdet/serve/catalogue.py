@@ -14,16 +14,17 @@ from streamdet.serve.openapi import document
 from streamdet.serve.operation import Answer, Call, Operation, Response, Schema
 from streamdet.serve.schemas import ref
 from streamdet.serve.services import Services
+from streamdet.serve.worker import Name, Version
 
 _TEXT = "text/plain; charset=utf-8"
 _ID: Schema = {"type": "string"}
 _COUNT: Schema = {"type": "integer", "minimum": 0, "maximum": 2**31 - 1}
-_SUMMARIES: dict[univariate.Name, str] = {
+_SUMMARIES: dict[Name, str] = {
     "entire": "Detect anomalies in an entire series",
     "last": "Detect whether the last point of a series is an anomaly",
     "changepoint": "Detect the change points of a series",
 }
-_BODIES: dict[univariate.Name, tuple[str, str]] = {
+_BODIES: dict[Name, tuple[str, str]] = {
     "entire": ("UnivariateDetectionOptions", "UnivariateEntireDetectionResult"),
     "last": ("UnivariateDetectionOptions", "UnivariateLastDetectionResult"),
     "changepoint": (
@@ -33,7 +34,7 @@ _BODIES: dict[univariate.Name, tuple[str, str]] = {
 }
 
 
-def _univariate(name: univariate.Name, version: univariate.Version) -> Operation:
+def _univariate(name: Name, version: Version) -> Operation:
     # v1.0 has neither imputation nor severity; change points are the same in both
     suffix = "V10" if version == "v1.0" and name != "changepoint" else ""
     request, response = _BODIES[name]
@@ -189,11 +190,7 @@ def _pages() -> tuple[Operation, ...]:
 
 
 OPERATIONS: tuple[Operation, ...] = (
-    *(
-        _univariate(name, version)
-        for version in get_args(univariate.Version)
-        for name in get_args(univariate.Name)
-    ),
+    *(_univariate(name, version) for version in get_args(Version) for name in get_args(Name)),
     *_multivariate(),
     *_kept(),
     *_pages(),

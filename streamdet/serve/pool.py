@@ -10,17 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from http import HTTPStatus
-from multiprocessing.connection import wait
 from typing import ParamSpec, TypeVar
 
 from streamdet.serve.operation import Refusal
+from streamdet.serve.worker import begin
 
 log = logging.getLogger(__name__)
 
@@ -123,13 +120,13 @@ class Background:
         self._executor.shutdown(wait=False, cancel_futures=True)
 
 
-def processes(size: int, queue: int, warm: Callable[[], None]) -> Pool:
-    """Return a pool of processes, each of which calls `warm` before its first work."""
+def processes(size: int, queue: int) -> Pool:
+    """Return a pool of worker processes; see `worker`."""
 
     def make() -> Executor:
         # not forked: the server has threads
         context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(size, context, initializer=_begin, initargs=(warm,))
+        return ProcessPoolExecutor(size, context, initializer=begin)
 
     return Pool(make, size, queue)
 
@@ -137,21 +134,6 @@ def processes(size: int, queue: int, warm: Callable[[], None]) -> Pool:
 def threads(size: int, queue: int, name: str) -> Pool:
     """Return a pool of threads, for what releases the lock or has to have one memory."""
     return Pool(lambda: ThreadPoolExecutor(size, thread_name_prefix=name), size, queue)
-
-
-def _begin(warm: Callable[[], None]) -> None:
-    """Make a new process the server's: it ends with it, and by it alone."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # to a whole group; the server drains first
-        signal.signal(number, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    warm()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None, "it was spawned"
-    wait([parent.sentinel])
-    os._exit(1)
 
 
 def _busy(what: str) -> Refusal:

@@ -33,7 +33,7 @@ from streamdet.metrics import HttpMetrics, Metrics
 from streamdet.multivariate.operations import Operations
 from streamdet.multivariate.source import Sources
 from streamdet.multivariate.store import ModelStore
-from streamdet.serve import univariate
+from streamdet.serve import worker
 from streamdet.serve.access import Access
 from streamdet.serve.application import Application
 from streamdet.serve.body import BodyReader
@@ -112,7 +112,7 @@ class Service:
         file = StateFile(folder / _STATE_FILE) if serve.folder is not None else None
         self._series = KeptSeries(config, clock, metrics, file)
         store = ModelStore(folder / "multivariate", clock)
-        self._workers = processes(self._n_workers, serve.queue, univariate.warm)
+        self._workers = processes(self._n_workers, serve.queue)
         self._services = Services(
             workers=self._workers,
             threads=self._threads,
@@ -158,7 +158,7 @@ class Service:
     async def _load(self) -> None:
         began_s = time.monotonic()
         # as many calls as processes: none of them is idle, so each call makes one
-        calls = [self._workers.run(univariate.warm) for _ in range(self._n_workers)]
+        calls = [self._workers.run(worker.warm) for _ in range(self._n_workers)]
         await asyncio.gather(self._series_thread.run(warm), *calls)
         self._not_ready = None
         log.info("ready after %.1f s, %d workers", time.monotonic() - began_s, self._n_workers)
