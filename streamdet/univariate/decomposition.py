@@ -21,6 +21,10 @@ class Decomposition:
     season: NDArray[np.float64]
     remainder: NDArray[np.float64]
 
+    def head(self, count: int) -> Decomposition:
+        """Return the first `count` values of each."""
+        return Decomposition(self.trend[:count], self.season[:count], self.remainder[:count])
+
 
 def decompose(values: NDArray[np.float64], period: int) -> Decomposition:
     """Return the robust decomposition of `values`."""
@@ -52,7 +56,7 @@ def _twice(values: NDArray[np.float64], period: int) -> Decomposition:
         return first
     spikes[0] = False
     last = np.maximum.accumulate(np.where(spikes, 0, np.arange(len(values))))
-    second = _stl(values[last], period)
+    second = _stl(first.trend + around[last], period)
     return Decomposition(second.trend, second.season, values - second.trend - second.season)
 
 
@@ -76,10 +80,8 @@ def _stl(values: NDArray[np.float64], period: int) -> Decomposition:
         trend_jump=-(-trend // 10),
         low_pass_jump=-(-low_pass // 10),
     ).fit(inner_iter=1, outer_iter=15)
-    phases = np.arange(len(values)) % period
-    means = np.bincount(phases, fitted.seasonal) / np.bincount(phases)
-    season = means[phases]
-    return Decomposition(fitted.trend, season, values - fitted.trend - season)
+    trend, season = np.asarray(fitted.trend), np.asarray(fitted.seasonal)
+    return Decomposition(trend, season, values - trend - season)
 
 
 def _odd(least: float) -> int:

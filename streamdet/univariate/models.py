@@ -19,6 +19,11 @@ def seasonal_series(
 ) -> Outcome:
     """Return what a decomposition with a season says of `values`."""
     found = decompose(values, period)
+    if last:
+        phase = np.median(values[len(values) % period :: period])
+        longer = decompose(np.append(values, phase), period).head(len(values))
+        if abs(longer.remainder[-1]) < abs(found.remainder[-1]):
+            found = longer
     plain = _normalised(values - found.season)
     remainder = _normalised(found.remainder)
     candidates = [

@@ -48,8 +48,18 @@ def saliency_scores(values: NDArray[np.float64], *, last: bool) -> NDArray[np.fl
     residual = np.exp(log - trailing_mean(log, _AVERAGED)) / np.where(nil, 1.0, amplitude)
     transformed = np.where(nil, 0, spectrum * residual)
     magnitude = np.abs(np.fft.ifft(transformed))[: len(values)]
-    usual = trailing_mean(magnitude, _SCORE_WINDOW)
+    usual = _usual(magnitude)
     return np.asarray(np.abs(magnitude - usual) / np.maximum(usual, _NIL))
+
+
+def _usual(magnitude: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the mean of the newest 100; where there are fewer, the mean before stands for them."""
+    before = np.cumsum(magnitude)[: _SCORE_WINDOW - 1]
+    usual = trailing_mean(magnitude, _SCORE_WINDOW)
+    number = np.arange(1, len(before))
+    missing = _SCORE_WINDOW - number - 1
+    usual[1 : len(before)] = (before[1:] + missing * before[:-1] / number) / _SCORE_WINDOW
+    return usual
 
 
 def trailing_mean(values: NDArray[np.float64], window: int) -> NDArray[np.float64]:
@@ -76,15 +86,17 @@ def _inside_fence(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _expected(values: NDArray[np.float64], scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    skeleton = scores <= _CALM
+    """Return the trailing mean, what is salient replaced by the calm of the newer half before it."""
+    calm = scores <= _CALM
     at = np.arange(len(values))
-    begin = at // 2
-    counts = np.concatenate([[0], np.cumsum(skeleton)])
-    sums = np.concatenate([[0.0], np.cumsum(np.where(skeleton, values, 0.0))])
-    number = counts[at + 1] - counts[begin]
-    total = sums[at + 1] - sums[begin]
-    means = np.where(number > 0, total / np.maximum(number, 1), values)
-    return trailing_mean(means, 5)
+    counts = np.concatenate([[0], np.cumsum(calm)])
+    sums = np.concatenate([[0.0], np.cumsum(np.where(calm, values, 0.0))])
+    number = counts[at] - counts[at // 2]
+    replaced = ~calm & (number > 0)
+    mean = (sums[at] - sums[at // 2])[replaced] / number[replaced]
+    usual = values.copy()
+    usual[replaced] = mean
+    return trailing_mean(usual, 5)
 
 
 def _expected_last(values: NDArray[np.float64], scores: NDArray[np.float64]) -> NDArray[np.float64]:
