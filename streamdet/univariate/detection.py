@@ -8,11 +8,13 @@ Source: systems.md 3.1.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streamdet.errors import RequestError
+from streamdet.univariate.differencing import with_steps
 from streamdet.univariate.impute import impute, previous, spread
 from streamdet.univariate.models import dynamic_threshold, seasonal_series
 from streamdet.univariate.outcome import Outcome
@@ -72,5 +74,7 @@ def detect(request: Request, series: EvenSeries, *, last: bool) -> Outcome:
         request.granularity == "secondly" and request.custom_interval < 3600
     )
     if fast and np.median(np.abs(values - np.median(values))) > 0:
-        return spectral_residual(values, ratio, last=last)
-    return dynamic_threshold(values, ratio, last=last)
+        model = partial(spectral_residual, last=last)
+    else:
+        model = partial(dynamic_threshold, last=last)
+    return with_steps(model(values, ratio), ratio, model)

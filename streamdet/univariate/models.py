@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import UnivariateSpline
 
 from streamdet.univariate import outliers
 from streamdet.univariate.decomposition import decompose
 from streamdet.univariate.outcome import Outcome
+from streamdet.univariate.trend import spline_trend
 
 
 def seasonal_series(
@@ -41,13 +41,8 @@ def dynamic_threshold(values: NDArray[np.float64], ratio: float, *, last: bool) 
     normal = _normalised(values)
     candidates = [outliers.esd(normal, ratio), outliers.z_score(normal, ratio)]
     flagged = outliers.vote(candidates, len(values), ratio)
-    trend = _smooth(_over_anomalies(values, flagged))
+    trend = spline_trend(_over_anomalies(values, flagged))
     return Outcome(values, trend, trend, flagged)
-
-
-def _smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    at = np.arange(len(values))
-    return np.asarray(UnivariateSpline(at, values, s=len(values) * values.var() * 0.1)(at))
 
 
 def _normalised(values: NDArray[np.float64]) -> NDArray[np.float64]:

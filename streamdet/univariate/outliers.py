@@ -32,9 +32,37 @@ def esd(values: NDArray[np.float64], ratio: float) -> Ranked:
     order = np.argsort(values, kind="stable")
     most = max_outliers(len(values), ratio)
     ascending = values[order]
-    above = _count_above(ascending, most)
-    below = _count_above(-ascending[::-1], most)
+    median = np.median(values)
+    if np.median(np.abs(values - median)) <= _NIL:  # a majority is one value: each side by itself
+        above = _count_beyond(ascending[ascending > median - _NIL], median, most)
+        below = _count_beyond(-ascending[ascending < median + _NIL][::-1], -median, most)
+    else:
+        above = _count_above(ascending, most)
+        below = _count_above(-ascending[::-1], most)
     return [order[::-1][:above], order[:below]]
+
+
+def _count_beyond(ascending: NDArray[np.float64], majority: float, most: int) -> int:
+    """Return how many of the highest values are outliers beside the value of most of them."""
+    count = len(ascending)
+    most = min(most, int((ascending > majority + _NIL).sum()), count - 2)
+    if most < 1:
+        return 0
+    left = count - np.arange(most)
+    std = _std_of_first(ascending, left)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        passes = (std > _NIL) & (
+            (ascending[left - 1] - majority) / std > _critical_values(count, most)
+        )
+    return int(passes.nonzero()[0].max()) + 1 if passes.any() else 0
+
+
+def _std_of_first(ascending: NDArray[np.float64], left: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the standard deviation of the first `left` values, for each `left`."""
+    centred = ascending - ascending[0]
+    sums = np.cumsum(centred)[left - 1]
+    squares = np.cumsum(centred**2)[left - 1]
+    return np.sqrt(np.maximum(squares - sums**2 / left, 0) / np.maximum(left - 1, 1))
 
 
 def _count_above(ascending: NDArray[np.float64], most: int) -> int:
@@ -48,10 +76,8 @@ def _count_above(ascending: NDArray[np.float64], most: int) -> int:
         + _kth_deviation(ascending, left, median, left // 2 + 1)
     ) / 2
     critical = _critical_values(count, most)
-    sums = np.cumsum(ascending)[left - 1]
-    squares = np.cumsum(ascending**2)[left - 1]
-    mean = sums / left
-    std = np.sqrt(np.maximum(squares - sums * mean, 0) / np.maximum(left - 1, 1))
+    mean = np.cumsum(ascending)[left - 1] / left
+    std = _std_of_first(ascending, left)
     with np.errstate(divide="ignore", invalid="ignore"):
         robust = (extreme - median) / (mad / _MAD_TO_SIGMA)
         plain = (extreme - mean) / std
@@ -91,7 +117,8 @@ def _critical_values(count: int, most: int) -> NDArray[np.float64]:
 def z_score(values: NDArray[np.float64], ratio: float) -> Ranked:
     """Return what lies more than 3 MAD from the median (without one: 3 standard deviations)."""
     off = values - np.median(values)
-    scale = np.median(np.abs(off)) or values.std()
+    mad = np.median(np.abs(off))
+    scale = mad / _MAD_TO_SIGMA if mad > _NIL else values.std()
     most = max_outliers(len(values), ratio)
     order = np.argsort(-off, kind="stable")
     above = order[off[order] > _Z * scale][:most]

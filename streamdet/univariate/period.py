@@ -28,6 +28,7 @@ _STANDARD: dict[Granularity, int] = {
     "monthly": 12,
     "secondly": 604800,
 }
+_NIL = 1e-12
 _SPECTRUM_LAGS_MAX = 5760
 
 
@@ -99,7 +100,8 @@ def _calm_phases(values: NDArray[np.float64], period: int) -> NDArray[np.float64
     median = np.nanmedian(cycles, axis=0)
     off = np.abs(cycles - median)
     mad = np.nanmedian(off, axis=0)
-    return np.where(off > 3 * mad, median, cycles).ravel()[: len(values)]
+    spikes = (off > 3 * mad) & (mad > _NIL)  # where most are equal, what differs is no noise
+    return np.where(spikes, median, cycles).ravel()[: len(values)]
 
 
 def _spectrum_period(values: NDArray[np.float64]) -> int:

@@ -16,26 +16,52 @@ _SLOPES = 5
 _AVERAGED = 3
 _SCORE_WINDOW = 100
 _CALM = 1.0
+_UNSETTLED = 1.5
+_SIGMAS = 1.5
+_SCORE_FULL = 15.0
 _NIL = 1e-8
 
 
 def spectral_residual(values: NDArray[np.float64], ratio: float, *, last: bool) -> Outcome:
-    """Return what the spectral residual says of `values`."""
+    """Return what the spectral residual says of `values`.
+
+    Parameters
+    ----------
+    values : float64[n]   a value a slot
+    ratio : share of the values that may be flagged
+    last : only the last value's verdict is wanted, by those before it
+    """
     scores = saliency_scores(values, last=last)
-    most = max(int(len(values) * ratio), 1)
-    flagged = scores >= THRESHOLD
-    if last and flagged[-1]:
-        std = values.std()
-        if std == 0 or abs(values[-1] - values.mean()) < 1.5 * std:
+    if last:
+        settled = _settled(scores, ratio)
+        expected = _expected_last(values, scores[:settled])
+        if settled < len(values) - 1:
+            scores[-1] = saliency_scores(np.append(values[:settled], values[-1]), last=True)[-1]
+        if abs(values[-1] - values.mean()) < _SIGMAS * values.std():
             scores[-1] = 0.0
-            flagged[-1] = False
-    if flagged.sum() > most:
-        best = np.argsort(-scores, kind="stable")[:most]
-        flagged[:] = False
-        flagged[best] = True
-    expected = _expected_last(values, scores) if last else _expected(values, scores)
-    clipped = np.clip((scores - THRESHOLD) / (15 - THRESHOLD), 0, 1)
-    return Outcome(values, expected, expected, flagged, clipped)
+        flagged = scores >= THRESHOLD
+    else:
+        expected = _expected(values, scores)
+        flagged = _best(scores, max(int(len(values) * ratio), 1))
+    severity = np.clip((scores - THRESHOLD) / (_SCORE_FULL - THRESHOLD), 0, 1)
+    return Outcome(values, expected, expected, flagged, severity)
+
+
+def _best(scores: NDArray[np.float64], most: int) -> NDArray[np.bool_]:
+    flagged = np.zeros(len(scores), bool)
+    flagged[np.argsort(-scores, kind="stable")[:most]] = True
+    return flagged & (scores >= THRESHOLD)
+
+
+def _settled(scores: NDArray[np.float64], ratio: float) -> int:
+    """Return how many values come before what is not settled yet: an anomaly that goes on.
+
+    It would be what is usual for its own last value.
+    """
+    count = len(scores)
+    tail = min(max(int(count * ratio), int(0.1 * count)), int(0.45 * count))
+    salient = np.flatnonzero(scores[count - tail :] >= _UNSETTLED)
+    return count - tail + int(salient[0]) if len(salient) else count - 1
 
 
 def saliency_scores(values: NDArray[np.float64], *, last: bool) -> NDArray[np.float64]:
@@ -100,7 +126,8 @@ def _expected(values: NDArray[np.float64], scores: NDArray[np.float64]) -> NDArr
 
 
 def _expected_last(values: NDArray[np.float64], scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    calm = values[:-1][scores[:-1] <= _CALM]
+    """Return `values` with the last one replaced by the mean of the newer calm half."""
+    calm = values[: len(scores)][scores <= _CALM]
     expected = values.copy()
     expected[-1] = calm[len(calm) // 2 :].mean() if len(calm) else np.median(values[:-1])
     return expected
