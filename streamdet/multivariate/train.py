@@ -2,35 +2,98 @@
 
 from __future__ import annotations
 
+import itertools
+import time
 from typing import Any
 
 import numpy as np
 
 from streamdet.multivariate.data import AlignPolicy, Frame
-from streamdet.multivariate.model import Model
+from streamdet.multivariate.evidence import (
+    increments,
+    limit_of,
+    sums,
+    tails,
+    unlikeliness,
+)
+from streamdet.multivariate.model import F64, Model
+from streamdet.multivariate.relations import autoregression, relate
+from streamdet.multivariate.residuals import CLIP, levelled, shocks, spread_of
+
+ALARMS = 3e-5  # of the rows of a system in order
+_MEMORY = 3
+_BLOCK = 50
+_CEILING_ROWS = 4  # settled rows that bring a statistic back from its ceiling to the limit
+_NORMAL = 1.4826  # median deviation to standard deviation
+_SPREAD_LEAST = 1e-3  # of a usual distance: numbers are rounded
+_SPREAD_AT = (0.5, 0.9, 0.98)  # quantiles of the distance from the middle
+_SPREAD_RANGE = (1.0, 4.0)
 
 
 def train(
     frame: Frame, sliding_window: int, policy: AlignPolicy, schema: str
 ) -> tuple[Model, dict[str, Any]]:
-    """Return the model of a table, and Azure's `modelState` of its training."""
-    center = np.median(frame.value, axis=0)
-    scale = np.percentile(frame.value, 75, axis=0) - np.percentile(frame.value, 25, axis=0)
-    scale = np.where(scale > 0, scale, 1.0)
-    z = np.clip((frame.value - center) / scale, -8, 8)
-    m = z.shape[1]
-    precision = np.linalg.inv(z.T @ z / len(z) + 0.01 * np.eye(m))
-    weight = precision / np.diag(precision)
-    residual = z @ weight
-    sigma = np.median(np.abs(residual), axis=0) * 1.4826 + 1e-6
-    limit = np.array([np.quantile(np.max(np.abs(residual / sigma), axis=1), 0.999)])
+    """Return the model of a table, and Azure's `modelState` of its training.
+
+    The state has one epoch: the mean squares of the residuals of rows fitted and held out, and
+    the seconds it took.
+    """
+    started_s = time.monotonic()
+    center, scale = _units(frame.value)
+    z = np.clip((frame.value - center) / scale, -CLIP, CLIP)
+    found = relate(z)
+    begin = found.begin
+    distance = np.max(np.abs(z @ found.basis), axis=1, initial=0.0)
+    distances, spread = _spread(found.residual[begin:], distance[begin:])
+    e = found.residual[begin:] / spread_of(distances, spread, distance[begin:])
+    e = levelled(e, sliding_window)
+    memory = autoregression(np.clip(e, -5, 5), _MEMORY)
+    shock = np.median(np.abs(shocks(e, memory, np.ones(e.shape[1]))), axis=0) * _NORMAL + 1e-9
+    steps = increments(e, shocks(e, memory, shock))
+    statistic = sums(steps)
+    usual, rate = tails(statistic)
+    evidence = unlikeliness(statistic, usual, rate).max(axis=(1, 2))
+    limit = limit_of(evidence, _BLOCK, ALARMS)
+    down = np.maximum(-np.median(steps, axis=0), 0.05)
+    ceiling = usual + (limit + np.log(0.1)) / rate + _CEILING_ROWS * down
+    ceiling[:, :2] = np.inf
     model = Model(
-        frame.variables, sliding_window, policy, schema, center, scale, weight, sigma, limit
-    )
-    state: dict[str, Any] = {
-        "epochIds": [],
-        "trainLosses": [],
-        "validationLosses": [],
-        "latenciesInSeconds": [],
+        variables=frame.variables, sliding_window=sliding_window, policy=policy, schema=schema,
+        center=center, scale=scale, channel=found.channel, lags=found.lags, weight=found.weight,
+        offset=found.offset, basis=found.basis, curved=found.curved,
+        curved_offset=found.curved_offset, spread=spread, distances=distances, memory=memory,
+        shock=shock, usual=usual, rate=rate, ceiling=ceiling, limit=np.array([limit]),
+    )  # fmt: skip
+    return model, {
+        "epochIds": [1],
+        "trainLosses": [found.fitted],
+        "validationLosses": [found.held_out],
+        "latenciesInSeconds": [round(time.monotonic() - started_s, 3)],
     }
-    return model, state
+
+
+def _units(value: F64) -> tuple[F64, F64]:
+    """Return each variable's usual value and usual distance from it; of a constant one, 1."""
+    low, center, high = np.quantile(value, [0.25, 0.5, 0.75], axis=0)
+    scale = (high - low) / 1.349
+    deviation = np.sqrt(np.mean((value - center) ** 2, axis=0))
+    # of values of which most are the same the quartiles say nothing
+    scale = np.where(scale > 1e-6 * deviation, scale, deviation)
+    return center, np.where(scale > 1e-12 * np.maximum(np.abs(center), 1e-300), scale, 1.0)
+
+
+def _spread(residual: F64, distance: F64) -> tuple[F64, F64]:
+    """Return distances from the middle, and the usual residual of each channel there.
+
+    Far from the middle a regression knows less, most of all one of bent terms.
+    """
+    whole = np.median(np.abs(residual), axis=0) * _NORMAL
+    edges = np.quantile(distance, [0.0, *_SPREAD_AT, 1.0])
+    at, spread = [], []
+    for low, high in itertools.pairwise(edges):
+        inside = (distance >= low) & (distance <= high)
+        at.append(np.median(distance[inside]))
+        part = np.median(np.abs(residual[inside]), axis=0) * _NORMAL
+        spread.append(whole * np.clip(part / np.maximum(whole, 1e-12), *_SPREAD_RANGE))
+    increasing = np.maximum.accumulate(np.maximum(np.stack(spread), _SPREAD_LEAST), axis=0)
+    return np.array(at) + 1e-9 * np.arange(len(at)), increasing

@@ -1,0 +1,1 @@
+"""How well anomalies that no single variable shows are found, and the right variable named."""
