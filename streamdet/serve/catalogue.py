@@ -18,7 +18,7 @@ from streamdet.serve.worker import Name, Version
 
 _TEXT = "text/plain; charset=utf-8"
 _ID: Schema = {"type": "string"}
-_COUNT: Schema = {"type": "integer", "minimum": 0, "maximum": 2**31 - 1}
+_COUNT: Schema = {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
 _SUMMARIES: dict[Name, str] = {
     "entire": "Detect anomalies in an entire series",
     "last": "Detect whether the last point of a series is an anomaly",
@@ -132,7 +132,7 @@ def _kept() -> tuple[Operation, ...]:
             "List series", "series", kept.list_series,
             {200: Response("A page of series.", ref("SeriesList"))},
             query={
-                "skip": _COUNT,
+                "skip": {"type": "integer", "minimum": 0, "maximum": 2**31 - 1, "default": 0},
                 "top": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100},
             },
         ),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
+from http import HTTPStatus
 from typing import Any
 
 import h11
+import msgspec
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 
@@ -25,7 +26,11 @@ class TimedProtocol(H11Protocol):
         self._write_timer: asyncio.TimerHandle | None = None
         super().connection_made(transport)
         if len(self.connections) > self.connections_max:
-            self._refuse(503, "ServerBusy", "Too many connections. Try again in 1 s.")
+            self._refuse(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "ServerBusy",
+                "Too many connections. Try again in 1 s.",
+            )
             return
         self._start_head_timer()
 
@@ -56,7 +61,7 @@ class TimedProtocol(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP, in the words of all other refusals."""
-        self._refuse(400, "BadRequest", msg)
+        self._refuse(HTTPStatus.BAD_REQUEST, "BadRequest", msg)
 
     def _awaits_head(self) -> bool:
         # behind its answer a body may go on for ever; it has to make way for a request in time too
@@ -70,15 +75,16 @@ class TimedProtocol(H11Protocol):
         self._head_timer = None
         if not self.transport.is_closing():
             message = f"No request came within {self.read_timeout_s:g} s."
-            self._refuse(408, "RequestTimeout", message)
+            self._refuse(HTTPStatus.REQUEST_TIMEOUT, "RequestTimeout", message)
 
-    def _refuse(self, status: int, code: str, message: str) -> None:
+    def _refuse(self, status: HTTPStatus, code: str, message: str) -> None:
         """Answer without a request, and close; h11 has no state for that, so it is not asked."""
-        body = json.dumps({"code": code, "message": message}).encode()
+        body = msgspec.json.encode({"code": code, "message": message})
+        again = "retry-after: 1\r\n" if status == HTTPStatus.SERVICE_UNAVAILABLE else ""
         head = (
-            f"HTTP/1.1 {status} {code}\r\ncontent-type: application/json\r\n"
+            f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: application/json\r\n"
             f"x-ms-error-code: {code}\r\ncontent-length: {len(body)}\r\n"
-            "retry-after: 1\r\nconnection: close\r\n\r\n"
+            f"{again}connection: close\r\n\r\n"
         )
         self.transport.write(head.encode() + body)
         self.transport.close()

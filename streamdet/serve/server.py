@@ -20,13 +20,15 @@ from types import FrameType
 from streamdet import __version__
 from streamdet.clock import Clock, SystemClock
 from streamdet.config import Config
-from streamdet.errors import ConfigError
+from streamdet.errors import ConfigError, RequestError
 
 try:
+    import scipy  # noqa: F401  # the workers' need; told here, before they start
+    import statsmodels  # noqa: F401
     import uvicorn
-except ImportError:
+except ImportError as error:
     raise ConfigError(
-        'serve needs starlette and uvicorn, which are not installed: pip install "streamdet[web]"'
+        f'serve needs {error.name}, which is not installed: pip install "streamdet[web]"'
     ) from None
 
 from streamdet.metrics import HttpMetrics, Metrics
@@ -159,7 +161,12 @@ class Service:
         began_s = time.monotonic()
         # as many calls as processes: none of them is idle, so each call makes one
         calls = [self._workers.run(worker.warm) for _ in range(self._n_workers)]
-        await asyncio.gather(self._series_thread.run(warm), *calls)
+        try:
+            await asyncio.gather(self._series_thread.run(warm), *calls)
+        except RequestError:
+            self._not_ready = "workers cannot start; the log has the reason"
+            log.exception("the workers cannot start")
+            return
         self._not_ready = None
         log.info("ready after %.1f s, %d workers", time.monotonic() - began_s, self._n_workers)
 

@@ -12,6 +12,7 @@ import time
 from http.client import HTTPConnection
 from typing import Self
 
+KEY = "0123456789abcdef0123456789abcdef"
 _STARTS_WITHIN_S = 240  # a machine that has to compile every kernel, with others at work
 
 

@@ -19,14 +19,19 @@ from azure.ai.anomalydetector.models import (
     VariableValues,
 )
 from azure.core.credentials import AzureKeyCredential
-from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+from azure.core.exceptions import (
+    ClientAuthenticationError,
+    HttpResponseError,
+    ResourceNotFoundError,
+)
 
 from tests.serve.samples import START, as_json, daily, shifted
+from tests.serve.served import KEY
 
 
 @pytest.fixture(scope="module")
 def client(served):
-    with AnomalyDetectorClient(served.url, AzureKeyCredential("any")) as client:
+    with AnomalyDetectorClient(served.url, AzureKeyCredential(KEY)) as client:
         yield client
 
 
@@ -207,3 +212,11 @@ def test_models_are_listed_page_by_page(client, served):
     listed = [each.model_id for each in client.list_multivariate_models(top=2)]
     assert made <= set(listed)
     assert len(listed) == len(set(listed))
+
+
+def test_a_wrong_key_is_told_as_azure_tells_it(served):
+    stranger = AnomalyDetectorClient(served.url, AzureKeyCredential("wrong"))
+    with stranger, pytest.raises(ClientAuthenticationError) as refused:
+        stranger.detect_univariate_entire_series(GOOD)
+    assert refused.value.status_code == 401
+    assert refused.value.response.headers["x-ms-error-code"] == "401"

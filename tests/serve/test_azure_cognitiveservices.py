@@ -12,11 +12,12 @@ from azure.cognitiveservices.anomalydetector.models import (
 from msrest.authentication import CognitiveServicesCredentials
 
 from tests.serve.samples import daily, shifted
+from tests.serve.served import KEY
 
 
 @pytest.fixture(scope="module")
 def client(served):
-    with AnomalyDetectorClient(served.url, CognitiveServicesCredentials("any")) as client:
+    with AnomalyDetectorClient(served.url, CognitiveServicesCredentials(KEY)) as client:
         yield client
 
 
