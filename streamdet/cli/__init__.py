@@ -11,6 +11,7 @@ import sys
 import typer
 
 from streamdet.cli import (
+    answer,
     backtest,
     configuration,
     detect,
@@ -38,6 +39,7 @@ app.command()(worker.demo)
 app.command()(configuration.validate)
 app.command()(topics.replay)
 app.command()(rekey.rekey)
+app.command()(answer.answer)
 app.command()(doctor.doctor)
 app.command()(serve.serve)
 app.command()(backtest.backtest)

@@ -1,8 +1,7 @@
 """Where requests are computed: off the event loop, a bounded number at a time, in a bounded queue.
 
-Univariate detection is Python and numpy in turns, and so holds the interpreter's lock: two threads
-do not do it faster than one, and the event loop waits for both. Hence processes (docs/serve.md has
-the figures).
+Univariate detection is on processes: one that dies costs one request, and the event loop does not
+wait for the interpreter's lock (docs/serve.md has the figures).
 """
 
 from __future__ import annotations
