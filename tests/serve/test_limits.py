@@ -2,6 +2,8 @@
 
 import json
 import socket
+import subprocess
+import sys
 import threading
 import time
 
@@ -180,3 +182,35 @@ def test_a_signal_ends_it_when_all_is_answered_and_the_state_is_written(tmp_path
     with Served(*settings) as heir:
         listed = json.loads(heir.request("GET", "/v1/series")[2])["series"]
         assert [each["metric"] for each in listed] == ["cpu"]
+
+
+def test_who_does_not_take_its_answers_is_cut_off(strict):
+    n_asked = 600
+    with socket.create_connection(("127.0.0.1", strict.port), timeout=60) as link:
+        link.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * n_asked)
+        time.sleep(3)  # three times what it may take
+        received = b""
+        try:
+            while some := link.recv(1 << 20):
+                received += some
+        except ConnectionResetError:
+            pass
+    assert 0 < received.count(b"HTTP/1.1 200 ") < n_asked
+
+
+def test_without_the_extra_the_command_says_what_to_install():
+    program = (
+        "import sys; sys.modules['uvicorn'] = None; sys.argv = ['streamdet', 'serve'];"
+        "from streamdet.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "serve needs uvicorn" in done.stderr
+    assert 'pip install "streamdet[web]"' in done.stderr
+
+
+def test_a_port_that_is_taken_is_said_in_words(strict):
+    command = [sys.executable, "-m", "streamdet", "serve", "--port", str(strict.port)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert f"cannot listen on 127.0.0.1:{strict.port}" in done.stderr
