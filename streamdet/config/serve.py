@@ -129,6 +129,9 @@ class ServeConfig(Section):
         default=None,
         description="Files that a multivariate dataSource may name; null: none.",
     )
+    data_topics: tuple[str, ...] = Field(
+        default=(), description="Topics that a multivariate dataSource may name, as topic:NAME."
+    )
     snapshot_interval: Duration = Field(
         default=timedelta(seconds=30),
         ge=timedelta(milliseconds=100),

@@ -45,6 +45,7 @@ from streamdet.serve.protocol import protocol
 from streamdet.serve.series import KeptSeries
 from streamdet.serve.services import Services
 from streamdet.serve.state_file import StateFile
+from streamdet.serve.topics import DataTopics
 from streamdet.types import WorkerStatus
 from streamdet.warm import warm
 
@@ -118,7 +119,9 @@ class Service:
         self._services = Services(
             workers=self._workers,
             threads=self._threads,
-            multivariate=Operations(store, Sources(serve.data_folder), self._training.start),
+            multivariate=Operations(
+                store, Sources(serve.data_folder, DataTopics(config).read), self._training.start
+            ),
             series_thread=self._series_thread,
             series=self._series,
             metrics=metrics,
