@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from statsmodels.tsa.stl._stl import STL
 
+_NIL = 1e-12
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Decomposition:
@@ -40,7 +42,7 @@ def decompose(values: NDArray[np.float64], period: int) -> Decomposition:
 
 
 def _misfit(values: NDArray[np.float64], found: Decomposition) -> float:
-    known = values != 0
+    known = np.abs(values) > _NIL * np.abs(values).max()
     return float(np.abs(found.remainder[known] / values[known]).mean()) if known.any() else 0.0
 
 
@@ -62,7 +64,7 @@ def _twice(values: NDArray[np.float64], period: int) -> Decomposition:
 
 def _stl(values: NDArray[np.float64], period: int) -> Decomposition:
     seasonal = 10 * len(values) + 1
-    trend = _odd(1.5 * period / (1 - 1.5 / seasonal))
+    trend_length = _odd(1.5 * period / (1 - 1.5 / seasonal))
     low_pass = _odd(
         period + 1
     )  # statsmodels has it longer than a period; R takes an odd period itself
@@ -70,14 +72,14 @@ def _stl(values: NDArray[np.float64], period: int) -> Decomposition:
         values,
         period=period,
         seasonal=seasonal,
-        trend=trend,
+        trend=trend_length,
         low_pass=low_pass,
         seasonal_deg=0,
         trend_deg=1,
         low_pass_deg=1,
         robust=True,
         seasonal_jump=-(-seasonal // 10),
-        trend_jump=-(-trend // 10),
+        trend_jump=-(-trend_length // 10),
         low_pass_jump=-(-low_pass // 10),
     ).fit(inner_iter=1, outer_iter=15)
     trend, season = np.asarray(fitted.trend), np.asarray(fitted.seasonal)

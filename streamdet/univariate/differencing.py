@@ -1,4 +1,4 @@
-"""Outliers of the steps between values, where the values themselves have no level to stand out from.
+"""Outliers among the steps between values, where the values have no level to stand out from.
 
 Source: systems.md 3.1, differencing merge.
 """
@@ -62,6 +62,8 @@ def _is_stationary(values: NDArray[np.float64]) -> bool:
         try:
             if kpss(scaled, regression="c", nlags="auto")[1] >= _P:
                 return True
-            return bool(adfuller(scaled)[1] < _P)
+            lags = int(12 * (len(values) / 100) ** 0.25)  # Schwert's rule; to search takes seconds
+            lags = min(lags, len(values) // 2 - 2)
+            return bool(adfuller(scaled, maxlag=lags, autolag=None)[1] < _P)
         except (ValueError, OverflowError, np.linalg.LinAlgError):
             return True  # values that a regression cannot be made of: a constant, or nearly

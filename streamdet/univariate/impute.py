@@ -49,8 +49,8 @@ def impute(
     Parameters
     ----------
     values : float64[n]   the first and the last are known
-    period : in slots; 0 or 1: no season
-    mode : not notFill, which leaves the slots out
+    period : in slots
+    mode : not notFill, which leaves the slots out; auto only with a season
     fixed : the value of mode `fixed`
     """
     missing = np.isnan(values)
@@ -58,7 +58,7 @@ def impute(
         return previous(values)
     if mode in {"fixed", "zero"}:
         return np.where(missing, fixed if mode == "fixed" else 0.0, values)
-    if mode == "linear" or period <= 1:
+    if mode == "linear":
         return linear(values, missing)
     return _seasonal(values, period)
 

@@ -36,7 +36,7 @@ def seasonal_series(
     return Outcome(values, trend + found.season, trend, flagged)
 
 
-def dynamic_threshold(values: NDArray[np.float64], ratio: float, *, last: bool) -> Outcome:
+def dynamic_threshold(values: NDArray[np.float64], ratio: float) -> Outcome:
     """Return what a smooth trend says of `values`."""
     normal = _normalised(values)
     candidates = [outliers.esd(normal, ratio), outliers.z_score(normal, ratio)]
@@ -51,6 +51,7 @@ def _normalised(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _over_anomalies(values: NDArray[np.float64], flagged: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return `values` with those that are flagged on lines between the others."""
     if flagged.all() or not flagged.any():
         return values
     at = np.arange(len(values))

@@ -127,9 +127,10 @@ def z_score(values: NDArray[np.float64], ratio: float) -> Ranked:
 
 
 def vote(candidates: Sequence[Ranked], count: int, ratio: float) -> NDArray[np.bool_]:
-    """Return which of `count` values are outliers by any of the tests, the first ones' first.
+    """Return which of `count` values are outliers by any of the tests.
 
-    In each direction there are at most `max_outliers`.
+    In each direction there are at most `max_outliers`: the first tests' before the others', the
+    most extreme before the rest. What two tests name has the ranks of both, added up.
     """
     flagged = np.zeros(count, bool)
     for direction in (0, 1):

@@ -42,17 +42,20 @@ def find_period(values: NDArray[np.float64], granularity: Granularity, interval:
     if np.ptp(values) == 0:
         return 0
     count = len(values)
-    normal = (values - values.min()) / np.ptp(values)
-    calm = _without_spikes(normal)
+    calm = _without_spikes((values - values.min()) / np.ptp(values))
+    period = _standard_period(calm, granularity, interval) or _spectrum_period(calm)
+    standard, rest = divmod(_STANDARD.get(granularity, 0), interval)
+    is_part = period > 1 and standard > 0 and rest == 0 and standard % period == 0
+    return standard if is_part and count > 2 * standard else period
+
+
+def _standard_period(values: NDArray[np.float64], granularity: Granularity, interval: int) -> int:
+    """Return the first period that is usual at this granularity and found in `values`, or 0."""
     for candidate in _CANDIDATES.get(granularity, ()):
         period, rest = divmod(candidate, interval)
-        if rest == 0 and period >= 4 and count > 2 * period and _is_season(calm, period):
+        if rest == 0 and period >= 4 and len(values) > 2 * period and _is_season(values, period):
             return period
-    period = _spectrum_period(calm)
-    standard, rest = divmod(_STANDARD.get(granularity, 0), interval)
-    if period > 1 and rest == 0 and standard % period == 0 and count > 2 * standard:
-        return standard
-    return period
+    return 0
 
 
 def _without_spikes(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -19,7 +19,7 @@ _CALM = 1.0
 _UNSETTLED = 1.5
 _SIGMAS = 1.5
 _SCORE_FULL = 15.0
-_NIL = 1e-8
+_NIL = 1e-15
 
 
 def spectral_residual(values: NDArray[np.float64], ratio: float, *, last: bool) -> Outcome:
@@ -69,7 +69,7 @@ def saliency_scores(values: NDArray[np.float64], *, last: bool) -> NDArray[np.fl
     extended = np.concatenate([values, np.full(_AHEAD, _next_value(values, last=last))])
     spectrum = np.fft.fft(extended)
     amplitude = np.abs(spectrum)
-    nil = amplitude < _NIL
+    nil = amplitude <= _NIL * amplitude.max()
     log = np.log(np.where(nil, 1.0, amplitude))
     residual = np.exp(log - trailing_mean(log, _AVERAGED)) / np.where(nil, 1.0, amplitude)
     transformed = np.where(nil, 0, spectrum * residual)
@@ -112,7 +112,7 @@ def _inside_fence(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _expected(values: NDArray[np.float64], scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the trailing mean, what is salient replaced by the calm of the newer half before it."""
+    """Return the trailing mean, the salient replaced by what was calm in the newer half before."""
     calm = scores <= _CALM
     at = np.arange(len(values))
     counts = np.concatenate([[0], np.cumsum(calm)])

@@ -1,7 +1,7 @@
 """The trend of a series that has no season.
 
 A cubic spline by least squares with few knots: one more is taken only while it explains much of
-what is left. Its ends are replaced by straight lines, for a cubic swings out where nothing holds it.
+what is left. Its ends are replaced by straight lines: a cubic swings out where nothing holds it.
 
 Source: systems.md 3.6 (a smoothing spline, of which it says no more). Knots and ends are as found
 from what the service answered.
