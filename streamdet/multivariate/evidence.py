@@ -14,6 +14,7 @@ exponential (Lundberg's inequality), so a few quantiles of the training tell the
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streamdet.multivariate.model import F64, I64
 
@@ -21,7 +22,7 @@ SINGLE = 2  # the first statistics, which add nothing up
 _SQUARE_MAX = 12.0  # of a sum's step: one row far off is a matter of 0 and 1
 _STEP_MAX = 3.5
 _SETTLED_ROWS = 5
-_SETTLED_SQUARE, _SETTLED_MEAN = 1.6, 1.0
+_SETTLED_SQUARE, _SETTLED_MEAN = 2.2, 1.15
 _FALL_LEAST = 0.5  # a sum that is 0 nearly always has no tail to measure
 _BEGIN, _FAR_OUT = 0.90, 0.98  # quantiles that tell of a tail
 
@@ -78,36 +79,43 @@ def limit_of(evidence: F64, block: int, alarms: float) -> float:
 def judged(
     steps: F64, e: F64, usual: F64, rate: F64, ceiling: F64, limit: float
 ) -> tuple[F64, I64]:
-    """Return the evidence of each row and channel, and the rows since it began to add up.
+    """Return the evidence of each row and channel, and over how many rows it has added up.
 
     A channel whose last five residuals are settled has recovered from an anomaly: its sums begin
     anew, instead of coming down for as long as they went up.
     """
-    n, channels, _ = steps.shape
+    n = len(steps)
+    enough = usual + (limit + np.log(1 - _BEGIN)) / rate  # as `unlikeliness` has it
+    quiet = _settled(e)
     total = np.zeros_like(ceiling)
-    age = np.zeros(ceiling.shape, np.int64)
-    evidence = np.empty((n, channels))
-    since = np.zeros((n, channels), np.int64)
-    square = np.minimum(e**2, _SQUARE_MAX)
+    totals = np.empty_like(steps)
     for t in range(n):
-        total += steps[t]
+        total[:, SINGLE:] += steps[t, :, SINGLE:]
         total[:, :SINGLE] = steps[t, :, :SINGLE]
-        np.clip(total, 0.0, ceiling, out=total)
-        age += 1
-        age[total == 0.0] = 0
-        age[:, :SINGLE] = 1
-        each = unlikeliness(total, usual, rate)
-        strongest = each.argmax(axis=1)
-        evidence[t] = each[np.arange(channels), strongest]
-        since[t] = age[np.arange(channels), strongest]
-        alarmed = evidence[t] > limit
-        if t >= _SETTLED_ROWS and alarmed.any():
-            last = slice(t + 1 - _SETTLED_ROWS, t + 1)
-            quiet = square[last].mean(axis=0) < _SETTLED_SQUARE
-            quiet &= np.abs(e[last].mean(axis=0)) < _SETTLED_MEAN
-            recovered = alarmed & quiet
-            if recovered.any():
-                total[recovered] = 0.0
-                age[recovered] = 0
-                evidence[t, recovered] = 0.0
-    return evidence, since
+        np.maximum(total, 0.0, out=total)
+        np.minimum(total, ceiling, out=total)
+        recovered = quiet[t] & (total > enough).any(axis=1)
+        if recovered.any():
+            total[recovered] = 0.0
+        totals[t] = total
+    evidence = unlikeliness(totals, usual, rate)
+    strongest = evidence.argmax(axis=2)[:, :, None]
+    row = np.arange(n)[:, None, None]
+    since = row - np.maximum.accumulate(np.where(totals > 0, -1, row), axis=0)
+    since[:, :, :SINGLE] = 1
+    return (
+        np.take_along_axis(evidence, strongest, axis=2)[:, :, 0],
+        np.take_along_axis(since, strongest, axis=2)[:, :, 0],
+    )
+
+
+def _settled(e: F64) -> NDArray[np.bool_]:
+    """Return where the last five residuals of a channel are as they are in order, shape of `e`."""
+    quiet = np.zeros(e.shape, np.bool_)
+    if len(e) >= _SETTLED_ROWS:
+        last = np.lib.stride_tricks.sliding_window_view(e, _SETTLED_ROWS, axis=0)
+        square = np.minimum(last**2, _SQUARE_MAX).mean(axis=2)
+        quiet[_SETTLED_ROWS - 1 :] = (square < _SETTLED_SQUARE) & (
+            np.abs(last.mean(axis=2)) < _SETTLED_MEAN
+        )
+    return quiet

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from streamdet.multivariate.data import Frame, format_time
 from streamdet.multivariate.evidence import increments, judged
-from streamdet.multivariate.model import F64, Model
+from streamdet.multivariate.model import F64, I64, SETTLING, Model
 from streamdet.multivariate.residuals import (
     levelled,
     raw_residuals,
@@ -20,6 +20,7 @@ from streamdet.multivariate.residuals import (
 )
 
 _ROUNDS = 4  # variables of an anomaly that are taken out one after the other
+_ODD = 2.5  # usual residuals: of a smaller one alone a row is not anomalous
 _GAP = 10  # rows between alarms of one incident
 _CHANGED = 0.05  # of what a variable is told by: others of a smaller part are not named
 
@@ -40,39 +41,60 @@ class Verdicts:
         return self.evidence > self.limit
 
 
-def judge(model: Model, value: F64) -> Verdicts:
-    """Return the evidence of each row against the model.
+def judge(model: Model, value: F64, first: int = 0) -> Verdicts:
+    """Return the evidence of each row from `first` on against the model.
 
     A variable that is anomalous spoils what is expected of those that are told by it. So the
     variable with the most evidence of an incident is taken out of what the others are judged by,
     its expected values in its place, and all is judged again: what remains belongs to others.
     """
-    z = standardised(model, value)
+    z = standardised(model, value[max(0, first - model.history) :])
+    begin = max(0, len(z) - (len(value) - first) - SETTLING)  # no sum is needed before
     clean = z.copy()
     n, m = z.shape
     taken = np.zeros((n, m), np.bool_)
     limit = float(model.limit[0])
     for round_number in range(_ROUNDS):
-        evidence, since, residual = _evidence(model, z, clean)
+        evidence, since, residual = _evidence(model, z, clean, taken, begin)
         parts = _by_variable(model, evidence, taken)
         if round_number == _ROUNDS - 1 or not _take(model, evidence, since, taken, parts, limit):
             break
         expected = z - _undelayed(model, residual)
         clean = np.where(taken, expected, z)
+    # where all variables leap together each is as the others tell it, and yet it is an anomaly
+    step = np.abs(np.diff(z, axis=0, prepend=z[:1])) / model.jump
+    parts = np.maximum(parts, np.where(step > 1, step * limit, 0.0))
+    parts = parts[len(z) - (len(value) - first) :]
     return Verdicts(parts.max(axis=1, initial=0.0), parts, limit)
 
 
-def _evidence(model: Model, z: F64, clean: F64) -> tuple[F64, NDArray[np.int64], F64]:
+def _evidence(
+    model: Model, z: F64, clean: F64, taken: NDArray[np.bool_], begin: int
+) -> tuple[F64, I64, F64]:
+    """Return evidence, over how many rows, and residuals of each channel; 0 before `begin`."""
     residual, distance = raw_residuals(model, z, clean)
     e = residual / spread_of(model.distances, model.spread, distance)
     e[: model.reach] = 0.0  # the rows they are told by are not there
-    e = levelled(e, model.sliding_window)
-    steps = increments(e, shocks(e, model.memory, model.shock))
-    steps[: model.reach] = 0.0
-    evidence, since = judged(
-        steps, e, model.usual, model.rate, model.ceiling, float(model.limit[0])
+    e = levelled(e, model.sliding_window, _of_channels(model, taken))
+    u = shocks(e, model.memory, model.shock)
+    steps = increments(e[begin:], u[begin:])
+    steps[: max(0, model.reach - begin)] = 0.0
+    evidence, since = np.zeros(e.shape), np.zeros(e.shape, np.int64)
+    evidence[begin:], since[begin:] = judged(
+        steps, e[begin:], model.usual, model.rate, model.ceiling, float(model.limit[0])
     )
+    # after an event a sum takes some rows to come down: they are not anomalous for that
+    np.minimum(evidence, float(model.limit[0]), out=evidence, where=np.abs(e) < _ODD)
     return evidence, since, residual
+
+
+def _of_channels(model: Model, taken: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which rows of each channel are about what was taken out, shape (n, c)."""
+    about = taken[:, model.channel[:, 0]]
+    for c in np.flatnonzero(model.channel[:, 1] > 0):
+        delay = model.channel[c, 1]
+        about[:, c] = np.append(np.zeros(min(delay, len(about)), np.bool_), about[:-delay, c])
+    return about
 
 
 def _undelayed(model: Model, residual: F64) -> F64:
@@ -99,7 +121,7 @@ def _by_variable(model: Model, evidence: F64, taken: NDArray[np.bool_]) -> F64:
 def _take(
     model: Model,
     evidence: F64,
-    since: NDArray[np.int64],
+    since: I64,
     taken: NDArray[np.bool_],
     parts: F64,
     limit: float,
@@ -128,10 +150,10 @@ def detect(
     model: Model, frame: Frame, top_contributor_count: int, first: int = 0
 ) -> list[dict[str, Any]]:
     """Return Azure's results of the rows from `first` on."""
-    verdicts = judge(model, frame.value)
+    verdicts = judge(model, frame.value, first)
     related = _related(model)
     results = []
-    for t in range(first, len(verdicts.evidence)):
+    for t, time_us in enumerate(frame.time_us[first:].tolist()):
         times = verdicts.evidence[t] / verdicts.limit
         anomalous = bool(times > 1)
         value = {
@@ -144,9 +166,7 @@ def detect(
             if anomalous
             else [],
         }
-        results.append(
-            {"timestamp": format_time(int(frame.time_us[t])), "value": value, "errors": []}
-        )
+        results.append({"timestamp": format_time(time_us), "value": value, "errors": []})
     return results
 
 

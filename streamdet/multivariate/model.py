@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from streamdet.multivariate.data import AlignPolicy
 
 VERSION = 1
+SETTLING = 100  # rows in which sums are as if they had always been added up
 _MAGIC = b"streamdet multivariate model\n"
 _HEADER = "header"
 _DIGEST_BYTES = 32
@@ -56,7 +57,7 @@ class Model:
     spread: F64
     """Shape (b, c): the usual residual, by the distance from the middle of the training."""
     distances: F64
-    """Shape (b,): the distances of `spread`."""
+    """Shape (b, c): the distances of `spread`."""
     memory: F64
     """Shape (3, c): autoregression of the residuals."""
     shock: F64
@@ -69,6 +70,8 @@ class Model:
     """Shape (c, s): where a statistic stops growing, so that it can come down again."""
     limit: F64
     """Shape (1,): the evidence from which on a row is anomalous."""
+    jump: F64
+    """Shape (m,): the step of a variable from row to row that is anomalous by itself."""
 
     @property
     def reach(self) -> int:
@@ -78,7 +81,7 @@ class Model:
     @property
     def history(self) -> int:
         """Rows before the first one to judge that its verdict may depend on."""
-        return self.sliding_window + self.reach
+        return self.sliding_window + self.reach + SETTLING
 
     def to_bytes(self) -> bytes:
         """Return the content of the model's file: magic, SHA-256 of the rest, arrays as npz."""
@@ -127,7 +130,7 @@ class Model:
                 header["schema"],
                 **{name: arrays[name] for name in _ARRAYS},
             )
-        except (KeyError, TypeError, zipfile.BadZipFile, msgspec.DecodeError) as error:
+        except (KeyError, TypeError, EOFError, zipfile.BadZipFile, msgspec.DecodeError) as error:
             raise ValueError(f"it lacks {error}") from None
 
 

@@ -13,7 +13,6 @@ from streamdet.multivariate.residuals import bent_terms, delayed, shifted
 
 LAG_MAX = 12
 FOLDS = 5
-_MEMORY = 3
 _WHITENING = 4
 _SIGNIFICANT = 5.0  # standard errors of a correlation; some m² x 25 are looked at
 _STRONGER = 1.3  # than at the same time
@@ -21,6 +20,7 @@ _RIDGE, _CURVED_RIDGE = 3e-3, 2e-2  # of unit variance, a row
 _TRIMMED = 0.015  # of the rows: the training may hold 1 % of anomalies
 _WORTH = 0.94  # of the mean square: bent terms that bring less are left out
 _DIRECTIONS = 4
+_ENOUGH = 3000  # rows that show whether bent terms help
 _MANY = 100  # variables: of more, fewer lags
 
 
@@ -178,38 +178,52 @@ def _directions(z: F64) -> F64:
 def _bend(
     z: F64, basis: F64, channel: I64, residual: F64, about: F64, folds: list[slice], kept: F64
 ) -> tuple[F64, F64]:
-    """Return weights of bent terms where they help rows held out; `residual` is less by them."""
+    """Return weights of bent terms where they help rows held out; `residual` is less by them.
+
+    Most channels need none: a part of the rows shows it.
+    """
     begin = folds[0].start
+    every = np.arange(begin, len(z))
+    some = every[:: max(1, len(every) // _ENOUGH)]
     strongest = z @ basis
     columns, offsets = [], np.zeros(len(channel))
-    for c, (j, delay) in enumerate(channel):
-        terms = bent_terms(
-            shifted(z, int(delay)),
-            shifted(strongest, int(delay)),
-            basis,
-            int(j),
-            about[:, c] - residual[:, c],
-        )
-        rows = kept[begin:, None] * terms[begin:]
-        center = rows.sum(axis=0) / kept[begin:].sum()
-        size = np.sqrt(np.mean((terms[begin:] - center) ** 2, axis=0)) + 1e-9
-        terms = (terms - center) / size
-        squares = [(kept[f, None] * terms[f]).T @ terms[f] for f in folds]
-        products = [(kept[f, None] * terms[f]).T @ residual[f, c] for f in folds]
-        square, product = np.sum(squares, axis=0), np.sum(products, axis=0)
-        ridge = _CURVED_RIDGE * len(z) * np.eye(len(center))
-        left = residual[:, c].copy()
-        for f, fold in enumerate(folds):
-            part = np.linalg.solve(square - squares[f] + ridge, product - products[f])
-            left[fold] -= terms[fold] @ part
-        most = 6.0 * np.median(np.abs(residual[begin:, c])) + 1e-9
-        before, after = (
-            np.mean(np.minimum(r[begin:] ** 2, most**2)) for r in (residual[:, c], left)
-        )
-        weight = np.zeros(len(center))
-        if after < _WORTH * before:
-            weight = np.linalg.solve(square + ridge, product) / size
-            offsets[c] = -center @ weight
-            residual[:, c] = left
+    for c, (j, delay) in enumerate(channel.tolist()):
+        weight = np.zeros(0)
+        for rows in (some, every):
+            terms = bent_terms(
+                z[rows - delay],
+                strongest[rows - delay],
+                basis,
+                j,
+                about[rows, c] - residual[rows, c],
+            )
+            weight, offset, left = _bent(terms, residual[rows, c], kept[rows])
+            most = 6.0 * np.median(np.abs(residual[rows, c])) + 1e-9
+            before, after = (np.mean(np.minimum(r**2, most**2)) for r in (residual[rows, c], left))
+            if after >= _WORTH * before:
+                weight = np.zeros(len(weight))
+                break
+        else:
+            offsets[c] = offset
+            residual[begin:, c] = left
         columns.append(weight)
     return np.stack(columns, axis=1), offsets
+
+
+def _bent(terms: F64, residual: F64, kept: F64) -> tuple[F64, float, F64]:
+    """Return ridge weights of terms and their offset, and what they leave of rows held out."""
+    center = kept @ terms / kept.sum()
+    size = np.sqrt(np.mean((terms - center) ** 2, axis=0)) + 1e-9
+    terms = (terms - center) / size
+    folds = [slice(a, b) for a, b in _pairs(np.linspace(0, len(terms), FOLDS + 1).astype(int))]
+    squares = [(kept[f, None] * terms[f]).T @ terms[f] for f in folds]
+    products = [(kept[f, None] * terms[f]).T @ residual[f] for f in folds]
+    square, product = np.sum(squares, axis=0), np.sum(products, axis=0)
+    ridge = _CURVED_RIDGE * len(terms) * np.eye(len(center))
+    left = residual.copy()
+    for f, fold in enumerate(folds):
+        left[fold] -= terms[fold] @ np.linalg.solve(
+            square - squares[f] + ridge, product - products[f]
+        )
+    weight = np.linalg.solve(square + ridge, product) / size
+    return weight, float(-center @ weight), left

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streamdet.multivariate.model import F64, I64, Model
 
-CLIP = 10.0  # usual distances: beyond it a value says no more about the others
+CLIP = 25.0  # usual distances: beyond it a value says no more about the others
 _CURVED_MAX = 64  # variables: of more, no bent term of each single one
 _BENT_AT = 5.0
 _LEVEL_STEPS = 16  # times a window that the level of a residual is looked at again
@@ -41,7 +42,10 @@ def delayed(z: F64, channel: I64) -> F64:
 
 
 def raw_residuals(model: Model, z: F64, clean: F64) -> tuple[F64, F64]:
-    """Return the residuals of each channel, and the distance of each row from the middle.
+    """Return the residuals of each channel, and how far from the middle it is at each row.
+
+    Both have the shape (n, c). Far is where the strongest directions are far out, or what is
+    expected is.
 
     Parameters
     ----------
@@ -53,7 +57,7 @@ def raw_residuals(model: Model, z: F64, clean: F64) -> tuple[F64, F64]:
     predicted = np.broadcast_to(model.offset, (len(z), len(model.channel))).copy()
     for k, lag in enumerate(model.lags):
         predicted += shifted(clean, int(lag)) @ model.weight[k]
-    residual = delayed(z, model.channel) - predicted
+    about = delayed(z, model.channel)
     strongest = clean @ model.basis
     for c in np.flatnonzero(np.any(model.curved != 0, axis=0)):
         j, delay = model.channel[c]
@@ -64,8 +68,21 @@ def raw_residuals(model: Model, z: F64, clean: F64) -> tuple[F64, F64]:
             int(j),
             predicted[:, c],
         )
-        residual[:, c] -= terms @ model.curved[:, c] + model.curved_offset[c]
-    return residual, np.max(np.abs(strongest), axis=1, initial=0.0)
+        predicted[:, c] += terms @ model.curved[:, c] + model.curved_offset[c]
+    residual = about - predicted
+    return residual, distance_of(strongest, predicted, residual, model.basis, model.channel)
+
+
+def distance_of(strongest: F64, predicted: F64, residual: F64, basis: F64, channel: I64) -> F64:
+    """Return how far from the middle each channel is expected, shape (n, c).
+
+    By others alone: a value that is far out itself must not make itself usual.
+    """
+    far: F64 = np.abs(predicted)
+    for q in range(basis.shape[1]):
+        without = strongest[:, [q]] - residual * basis[channel[:, 0], q]
+        np.maximum(far, np.abs(without), out=far)
+    return far
 
 
 def bent_terms(z: F64, strongest: F64, basis: F64, j: int, predicted: F64) -> F64:
@@ -91,29 +108,39 @@ def bent_terms(z: F64, strongest: F64, basis: F64, j: int, predicted: F64) -> F6
 
 
 def spread_of(distances: F64, spread: F64, distance: F64) -> F64:
-    """Return the usual residual of each channel at each row, shape (n, c)."""
-    place = np.clip(np.interp(distance, distances, np.arange(len(distances))), 0, None)
-    low = np.minimum(place.astype(int), len(distances) - 2)
-    part = (place - low)[:, None]
-    between: F64 = spread[low] * (1 - part) + spread[low + 1] * part
-    return between
+    """Return the usual residual of each channel at each row, shape (n, c).
+
+    Between the distances of the training by straight lines, and beyond them in proportion: what
+    is expected where nothing was seen is a guess.
+    """
+    usual = np.broadcast_to(spread[0], distance.shape).copy()
+    for low in range(len(distances) - 1):
+        width = distances[low + 1] - distances[low]
+        part = np.clip((distance - distances[low]) / width, 0.0, 1.0)
+        usual += part * (spread[low + 1] - spread[low])
+    usual *= np.maximum(1.0, distance / np.maximum(distances[-1], 1.0))
+    return usual
 
 
-def levelled(residual: F64, window: int) -> F64:
+def levelled(residual: F64, window: int, anomalous: NDArray[np.bool_] | None = None) -> F64:
     """Return residuals less their median over the window before each row.
 
     Relations move slowly where variables wander: what is judged is how far a residual is from
     where it has been lately. The newest eighth of the window is left out, so that an anomaly that
-    begins is not at once the usual.
+    begins is not at once the usual, and so is what is known as `anomalous`, shape of `residual`.
     """
     level = np.zeros(residual.shape[1])
     step = max(1, window // _LEVEL_STEPS)
-    out = residual.copy()
-    for begin in range(step, len(residual), step):
-        past = residual[max(0, begin - window) : max(1, begin - window // 8)]
-        # of few rows the median says little: it counts by how much of a window there is
-        level = np.median(past, axis=0) * min(1.0, len(past) / window)
-        out[begin : begin + step] -= level
+    out, usual = residual.copy(), residual.copy()
+    for begin in range(0, len(residual), step):
+        if begin:
+            past = usual[max(0, begin - window) : max(1, begin - window // 8)]
+            # of few rows the median says little: it counts by how much of a window there is
+            level = np.median(past, axis=0) * min(1.0, len(past) / window)
+        rows = slice(begin, begin + step)
+        out[rows] -= level
+        if anomalous is not None:
+            usual[rows] = np.where(anomalous[rows], level, usual[rows])
     return out
 
 

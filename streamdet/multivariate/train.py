@@ -18,7 +18,7 @@ from streamdet.multivariate.evidence import (
 )
 from streamdet.multivariate.model import F64, Model
 from streamdet.multivariate.relations import autoregression, relate
-from streamdet.multivariate.residuals import CLIP, levelled, shocks, spread_of
+from streamdet.multivariate.residuals import CLIP, delayed, distance_of, levelled, shocks, spread_of
 
 ALARMS = 3e-5  # of the rows of a system in order
 _MEMORY = 3
@@ -26,7 +26,8 @@ _BLOCK = 50
 _CEILING_ROWS = 4  # settled rows that bring a statistic back from its ceiling to the limit
 _NORMAL = 1.4826  # median deviation to standard deviation
 _SPREAD_LEAST = 1e-3  # of a usual distance: numbers are rounded
-_SPREAD_AT = (0.5, 0.9, 0.98)  # quantiles of the distance from the middle
+_SPREAD_AT = (0.4, 0.8, 0.95, 0.99)  # quantiles of the distance from the middle
+_JUMP_LEAST = 0.1  # usual distances
 _SPREAD_RANGE = (1.0, 4.0)
 
 
@@ -43,7 +44,8 @@ def train(
     z = np.clip((frame.value - center) / scale, -CLIP, CLIP)
     found = relate(z)
     begin = found.begin
-    distance = np.max(np.abs(z @ found.basis), axis=1, initial=0.0)
+    predicted = delayed(z, found.channel) - found.residual
+    distance = distance_of(z @ found.basis, predicted, found.residual, found.basis, found.channel)
     distances, spread = _spread(found.residual[begin:], distance[begin:])
     e = found.residual[begin:] / spread_of(distances, spread, distance[begin:])
     e = levelled(e, sliding_window)
@@ -63,6 +65,7 @@ def train(
         offset=found.offset, basis=found.basis, curved=found.curved,
         curved_offset=found.curved_offset, spread=spread, distances=distances, memory=memory,
         shock=shock, usual=usual, rate=rate, ceiling=ceiling, limit=np.array([limit]),
+        jump=_jump(z),
     )  # fmt: skip
     return model, {
         "epochIds": [1],
@@ -82,18 +85,33 @@ def _units(value: F64) -> tuple[F64, F64]:
     return center, np.where(scale > 1e-12 * np.maximum(np.abs(center), 1e-300), scale, 1.0)
 
 
+def _jump(z: F64) -> F64:
+    """Return the step from row to row that no variable makes in order."""
+    often, seldom = np.quantile(np.abs(np.diff(z, axis=0)), [0.99, 0.999], axis=0)
+    jump: F64 = np.maximum(np.maximum(3 * often, 1.5 * seldom), _JUMP_LEAST)
+    return jump
+
+
 def _spread(residual: F64, distance: F64) -> tuple[F64, F64]:
-    """Return distances from the middle, and the usual residual of each channel there.
+    """Return distances from the middle, and the usual residual there, of each channel.
 
     Far from the middle a regression knows less, most of all one of bent terms.
     """
     whole = np.median(np.abs(residual), axis=0) * _NORMAL
-    edges = np.quantile(distance, [0.0, *_SPREAD_AT, 1.0])
-    at, spread = [], []
-    for low, high in itertools.pairwise(edges):
+    at = np.quantile(distance, _SPREAD_AT, axis=0)
+    spread = []
+    for low, high in itertools.pairwise(
+        [np.zeros(len(whole)), *_between(at), distance.max(axis=0)]
+    ):
         inside = (distance >= low) & (distance <= high)
-        at.append(np.median(distance[inside]))
-        part = np.median(np.abs(residual[inside]), axis=0) * _NORMAL
+        inside |= ~inside.any(axis=0)
+        part = np.nanmedian(np.where(inside, np.abs(residual), np.nan), axis=0) * _NORMAL
         spread.append(whole * np.clip(part / np.maximum(whole, 1e-12), *_SPREAD_RANGE))
     increasing = np.maximum.accumulate(np.maximum(np.stack(spread), _SPREAD_LEAST), axis=0)
-    return np.array(at) + 1e-9 * np.arange(len(at)), increasing
+    return at + 1e-9 * np.arange(len(at))[:, None], increasing
+
+
+def _between(at: F64) -> F64:
+    """Return the middles of neighbouring distances."""
+    middles: F64 = (at[1:] + at[:-1]) / 2
+    return middles
