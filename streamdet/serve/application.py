@@ -5,7 +5,6 @@ Whatever happens inside, what goes out is an answer of the catalogue or `{code, 
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -121,8 +120,6 @@ class Application:
             answer = Answer.refusing(error)
         except ClientDisconnect:
             answer = Answer(HTTPStatus.REQUEST_TIMEOUT)  # nobody reads it; the line tells
-        except asyncio.CancelledError:
-            raise
         except Exception:
             log.exception("%s failed by an error of streamdet's own", operation_id)
             answer = Answer.refusing(

@@ -160,7 +160,11 @@ async def _readyz(services: Services, call: Call) -> Answer:
 
 
 async def _metrics(services: Services, call: Call) -> Answer:
-    return Answer(HTTPStatus.OK, services.metrics.render(), media_type=CONTENT_TYPE)
+    render = services.metrics.render
+    # the figures of the series are read in their own thread; it may be busy until all is loaded
+    loading = services.not_ready() is not None
+    body = render() if loading else await services.series_thread.run(render)
+    return Answer(HTTPStatus.OK, body, media_type=CONTENT_TYPE)
 
 
 def _pages() -> tuple[Operation, ...]:
@@ -184,7 +188,11 @@ def _pages() -> tuple[Operation, ...]:
         ),
         Operation(
             "metrics", "GET", "/metrics", "Metrics for Prometheus", "server", _metrics,
-            {200: Response("Its text format.", text, media_type="text/plain")}, needs_key=False,
+            {
+                200: Response("Its text format.", text, media_type="text/plain"),
+                503: Response("Too many points wait.", ref("Error")),
+            },
+            needs_key=False,
         ),
     )  # fmt: skip
 

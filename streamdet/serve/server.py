@@ -143,14 +143,16 @@ class Service:
         )
 
     def close(self) -> None:
-        """Let what runs end, but for training."""
-        for pool in (self._workers, self._series_thread, self._threads):
-            pool.close()
+        """Let what runs end, but for training; write the state."""
+        self._series_thread.close()
+        self._series.save()  # nobody else has the series any more
         self._training.close()
+        for pool in (self._threads, self._workers):
+            pool.close()
 
     @contextlib.asynccontextmanager
     async def _background(self) -> AsyncIterator[None]:
-        """Load what is slow to load, and save the state now and then and at the end."""
+        """Load what is slow to load, and save the state now and then."""
         tasks = [asyncio.create_task(self._load()), asyncio.create_task(self._save_regularly())]
         try:
             yield
@@ -158,7 +160,6 @@ class Service:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await self._series_thread.run(self._series.save)
 
     async def _load(self) -> None:
         began_s = time.monotonic()
@@ -176,7 +177,12 @@ class Service:
     async def _save_regularly(self) -> None:
         while True:
             await asyncio.sleep(self._config.serve.snapshot_interval.total_seconds())
-            await self._series_thread.run(self._series.save)
+            try:
+                await self._series_thread.run(self._series.save)
+            except RequestError:  # too many points wait; the next turn comes
+                log.warning("the state was not saved: too many points wait")
+            except Exception:
+                log.exception("the state was not saved, by an error of streamdet's own")
 
     def _status(self) -> WorkerStatus:
         return WorkerStatus(self._not_ready, (self._series.status(),))
