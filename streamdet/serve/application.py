@@ -11,6 +11,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from http import HTTPStatus
 
 from starlette.applications import Starlette
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -163,9 +164,23 @@ class Application:
         return await self._told(request, _UNKNOWN, refuse())
 
 
+class _Metric(Convertor[str]):
+    """A metric in a path: it may hold slashes, and of control characters the decoder tells."""
+
+    regex = r"[\s\S]*"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("metric", _Metric())
+
+
 def _pattern(path: str) -> str:
-    # a metric's name may hold slashes
-    return path.replace("{metric}", "{metric:path}")
+    return path.replace("{metric}", "{metric:metric}")
 
 
 def _base_url(request: Request) -> str:

@@ -134,6 +134,13 @@ def test_a_metric_may_have_slashes_and_letters_of_any_script(inside):
         assert inside.point(path, 0, 1.0).json()["metric"] == metric
 
 
+@pytest.mark.parametrize("metric", ["", "a%0Ab", "%00", "m" * 300])
+def test_a_metric_that_is_no_name_is_refused_with_the_reason(inside, metric):
+    answer = inside.point(metric, 0, 1.0)
+    assert (answer.status_code, answer.json()["code"]) == (400, "InvalidPoint")
+    assert "metric" in answer.json()["message"]
+
+
 def test_until_the_kernels_are_loaded_points_are_sent_back(tmp_path):
     inside = Inside(tmp_path, not_ready="kernels are being loaded")
     answer = inside.point("cpu", 0, 1.0)
