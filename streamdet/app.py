@@ -8,12 +8,12 @@ import gc
 import logging
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from threading import Event
 from types import FrameType
 
-from streamdet import __version__, clients, dlq
+from streamdet import __version__, answering, clients, dlq
 from streamdet.clock import Clock, SystemClock
 from streamdet.config import Config
 from streamdet.doctor import Finding
@@ -33,8 +33,8 @@ from streamdet.serde.decoder import Decoder
 from streamdet.serde.event import EventEncoder
 from streamdet.serde.limits import DecodeLimits
 from streamdet.state_topic import Access
-from streamdet.transfer import Transfer
-from streamdet.types import Partition, Record, WorkerStatus
+from streamdet.transfer import Counted, Transfer
+from streamdet.types import OutgoingRecord, Partition, Record, RecordBatch, WorkerStatus
 from streamdet.warm import warm
 from streamdet.web.server import Page, WebServer, text_page
 
@@ -177,27 +177,60 @@ def rekey(config: Config, plan: Plan, *, until_end: bool) -> Tally:
     """
     _check_rekey(config, plan)
     config = clients.for_transfer(config, plan.group(config))
+    log.info("copying %s to %s as group %s", plan.source, plan.target, config.kafka.group_id)
+    make = Copier(plan, config).copy
+    # up to the end: all that there is, whatever the workers do
+    return _transfer(
+        config, plan.source, make, Tally, until_end=until_end, from_beginning=until_end
+    )
+
+
+def answer(config: Config, plan: answering.Plan, *, until_end: bool) -> answering.Tally:
+    """Answer requests until a signal, or the topic's present end; count them.
+
+    A signal ends it as `run` does. Errors are `rekey`'s.
+    """
+    plan.check(config)
+    topics = Topics(clients.options(config, "consumer"))
+    topics.check([plan.source], [plan.target])
+    config = clients.for_transfer(config, plan.group(config))
+    few = {"batch_records": min(config.limits.batch_records, answering.BATCH_RECORDS)}
+    config = config.model_copy(update={"limits": config.limits.model_copy(update=few)})
+    log.info("answering %s on %s as group %s", plan.source, plan.target, config.kafka.group_id)
+    make = answering.Answerer(plan, config).make
+    return _transfer(
+        config, plan.source, make, answering.Tally, until_end=until_end, from_beginning=True
+    )
+
+
+def _transfer(
+    config: Config,
+    source: str,
+    make: Callable[[RecordBatch], tuple[Sequence[OutgoingRecord], Counted]],
+    tally: Callable[[], Counted],
+    *,
+    until_end: bool,
+    from_beginning: bool,
+) -> Counted:
     stop = Event()
     _stop_on_signals(stop, config.shutdown_timeout.total_seconds())
     ends = None
     options = clients.member_options(config)
     if until_end:
-        with contextlib.closing(open_reader(config, plan.source, None)) as reader:
+        with contextlib.closing(open_reader(config, source, None)) as reader:
             ends = reader.ends
-        options["auto.offset.reset"] = "earliest"  # all that there is, whatever the workers do
-    group = config.kafka.group_id
-    copying = Transfer(
-        plan.source,
-        Copier(plan, config).copy,
-        Tally,
+    if from_beginning:
+        options["auto.offset.reset"] = "earliest"
+    done = Transfer(
+        source,
+        make,
+        tally,
         config,
-        consumer=KafkaConsumer(options, group, tells_ends=until_end),
+        consumer=KafkaConsumer(options, config.kafka.group_id, tells_ends=until_end),
         producer=clients.producer(config),
         clock=SystemClock(),
         ends=ends,
-    )
-    log.info("copying %s to %s as group %s", plan.source, plan.target, group)
-    done = copying.run(stop)
+    ).run(stop)
     faulthandler.cancel_dump_traceback_later()
     log.info("left the group, everything committed")
     return done

@@ -228,6 +228,43 @@ def _ready(is_ready: bool) -> GaugeMetricFamily:
     return GaugeMetricFamily("streamdet_ready", text, float(is_ready))
 
 
+class HttpMetrics:
+    """What `streamdet serve` counts beside its points, on the same registry.
+
+    Parameters
+    ----------
+    registry : CollectorRegistry
+    n_calls : callable
+        Returns the calls that run or wait in the workers; asked at each scrape.
+    """
+
+    def __init__(self, registry: CollectorRegistry, n_calls: Callable[[], int]) -> None:
+        self._requests = Counter(
+            "streamdet_http_requests_total",
+            "Requests answered.",
+            ("operation", "status"),
+            registry=registry,
+        )
+        self._seconds = Histogram(
+            "streamdet_http_request_seconds",
+            "Seconds from a request's head to its answer.",
+            ("operation",),
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        calls = Gauge(
+            "streamdet_worker_calls",
+            "Univariate requests that are computed, or wait for it.",
+            registry=registry,
+        )
+        calls.set_function(n_calls)
+
+    def count(self, operation: str, status: int, seconds: float) -> None:
+        """Count one request; `operation` is of the catalogue, never what a client has sent."""
+        self._requests.labels(operation, str(status)).inc()
+        self._seconds.labels(operation).observe(seconds)
+
+
 class _StatusCollector(Collector):
     """Gauges that are read from the worker's status when a scrape asks, never set in the loop."""
 

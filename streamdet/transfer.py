@@ -1,6 +1,6 @@
 """Records of one topic made into records of others, exactly once: poll, make, produce, commit.
 
-The loop of `streamdet rekey` and `streamdet dlq replay`; what is made of a record is theirs.
+The loop of `streamdet rekey`, `answer` and `dlq replay`; what is made of a record is theirs.
 """
 
 from __future__ import annotations

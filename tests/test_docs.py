@@ -62,6 +62,7 @@ def test_every_documented_default_is_the_one_in_the_code():
             found = [topic["name"] for topic in found]
         if name == "limits.earliest":
             found = yaml.safe_load(found)
+        found = list(found) if isinstance(found, tuple) else found
         assert documented[name] == found, name
 
 

@@ -11,6 +11,7 @@ import sys
 import typer
 
 from streamdet.cli import (
+    answer,
     backtest,
     configuration,
     detect,
@@ -18,6 +19,7 @@ from streamdet.cli import (
     doctor,
     program,
     rekey,
+    serve,
     state,
     topics,
     worker,
@@ -37,7 +39,9 @@ app.command()(worker.demo)
 app.command()(configuration.validate)
 app.command()(topics.replay)
 app.command()(rekey.rekey)
+app.command()(answer.answer)
 app.command()(doctor.doctor)
+app.command()(serve.serve)
 app.command()(backtest.backtest)
 app.command()(backtest.tune)
 app.command()(detect.detect)

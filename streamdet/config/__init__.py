@@ -30,6 +30,7 @@ from streamdet.config.models import (
     TimestampUnit,
     TopicConfig,
 )
+from streamdet.config.serve import KeyConfig, ServeConfig
 
 __all__ = [
     "PERIODS_PER_RING",
@@ -43,6 +44,7 @@ __all__ = [
     "ImputeMode",
     "InputConfig",
     "KafkaConfig",
+    "KeyConfig",
     "LatePolicy",
     "LimitsConfig",
     "LoggingConfig",
@@ -51,6 +53,7 @@ __all__ = [
     "OutputConfig",
     "RollupConfig",
     "RuleConfig",
+    "ServeConfig",
     "StateConfig",
     "TimestampUnit",
     "TopicConfig",

@@ -215,6 +215,15 @@ def _open_secrets(layered: _Layered) -> list[str]:
                 f"{origin}: kafka.{field}: is a secret; set kafka.{field}_file to a file that "
                 f"holds it, or the variable {_PREFIX}KAFKA{_NESTED}{field.upper()}"
             )
+    section = layered.values.get("serve")
+    keys = section.get("keys") if isinstance(section, dict) else None
+    for index, key in enumerate(keys if isinstance(keys, list) else ()):
+        origin = layered.origin(("serve", "keys", index, "key"))
+        if isinstance(key, dict) and key.get("key") and not origin.startswith(_PREFIX):
+            problems.append(
+                f"{origin}: serve.keys[{index}].key: is a secret; set key_file to a file that "
+                f"holds it, or all keys by the variable {_PREFIX}SERVE{_NESTED}KEYS"
+            )
     return problems
 
 

@@ -29,6 +29,7 @@ from pydantic_core import PydanticCustomError
 from streamdet.config.detection import DetectionConfig, RuleConfig
 from streamdet.config.kafka import KafkaConfig
 from streamdet.config.section import Problems, Section
+from streamdet.config.serve import ServeConfig
 from streamdet.config.values import MICROSECOND, Duration, Size
 from streamdet.types import SeriesId
 
@@ -263,6 +264,7 @@ class Config(Section):
         default=(),
         description="The first rule that fits a series sets its parameters over `detection`.",
     )
+    serve: ServeConfig = ServeConfig()
     metrics: MetricsConfig = MetricsConfig()
     logging: LoggingConfig = LoggingConfig()
 
@@ -321,6 +323,7 @@ class Config(Section):
     def problems(self) -> Problems:
         """Yield what fields say together that cannot be."""
         yield from ((("kafka", *place), text) for place, text in self.kafka.problems())
+        yield from ((("serve", *place), text) for place, text in self.serve.problems())
         inherited = list(self._detection_problems(self.detection))
         yield from ((("detection", *place), text) for place, text in inherited)
         for index, rule in enumerate(self.rules):

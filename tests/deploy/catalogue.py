@@ -4,7 +4,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from streamdet.metrics import Metrics, Tally, WorkerMetrics
+from prometheus_client import CollectorRegistry
+
+from streamdet.metrics import HttpMetrics, Metrics, Tally, WorkerMetrics
 from streamdet.types import Partition, PartitionStatus, WorkerStatus
 
 PARTITION = Partition("metrics", 0)
@@ -43,11 +45,21 @@ def metrics_in_use() -> Metrics:
     return metrics
 
 
+def http_families() -> dict[str, Family]:
+    """Return what `streamdet serve` has beside a worker's metrics."""
+    registry = CollectorRegistry()
+    HttpMetrics(registry, lambda: 0).count("last-v1.1", 200, 0.01)
+    return _families(registry)
+
+
 def families() -> dict[str, Family]:
-    """Return the catalogue by name."""
+    """Return the catalogue of a worker, and of the parent of several, by name."""
+    return _families(metrics_in_use().registry) | _families(WorkerMetrics([1]).registry)
+
+
+def _families(registry: CollectorRegistry) -> dict[str, Family]:
     found = {}
-    several = WorkerMetrics([1]).registry
-    for family in (*metrics_in_use().registry.collect(), *several.collect()):
+    for family in registry.collect():
         name = family.name + {"counter": "_total", "info": "_info"}.get(family.type, "")
         samples = [each for each in family.samples if not each.name.endswith("_created")]
         labels = frozenset(label for each in samples for label in each.labels) - {"le"}

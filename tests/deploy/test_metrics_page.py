@@ -1,4 +1,4 @@
-"""docs/metrics.md says neither more nor less than what a worker exposes."""
+"""docs/metrics.md says neither more nor less than what a worker and a server expose."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ import yaml
 
 from streamdet import pipeline
 from streamdet.types import Outcome, Reason
-from tests.deploy.catalogue import families
+from tests.deploy.catalogue import families, http_families
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "metrics.md").read_text()
@@ -31,13 +31,17 @@ def described() -> dict[str, list[str]]:
     return {row[0].strip("`"): row for row in rows(PAGE) if row[0].startswith("`streamdet_")}
 
 
+def exposed():
+    return {**families(), **http_families()}
+
+
 def test_every_metric_is_described_and_every_metric_described_exists():
-    assert sorted(described()) == sorted(families())
+    assert sorted(described()) == sorted(exposed())
 
 
 def test_every_metric_has_the_type_and_the_labels_that_the_page_tells():
     told = {name: (row[1], set(names_in(row[2]))) for name, row in described().items()}
-    assert told == {name: (each.type, set(each.labels)) for name, each in families().items()}
+    assert told == {name: (each.type, set(each.labels)) for name, each in exposed().items()}
 
 
 def test_every_outcome_and_reason_is_explained():
