@@ -117,8 +117,8 @@ class ServeConfig(Section):
         default=timedelta(seconds=10),
         ge=timedelta(milliseconds=100),
         le=timedelta(minutes=10),
-        description="Time a client may take to send the head of a request, its body, and to take "
-        "the answer.",
+        description="Time a client may take to send the head of a request, its body (each MiB of "
+        "an upload), and to take the answer.",
     )
     folder: Path | None = Field(
         default=None,
@@ -127,7 +127,13 @@ class ServeConfig(Section):
     )
     data_folder: Path | None = Field(
         default=None,
-        description="Files that a multivariate dataSource may name; null: none.",
+        description="Files that a multivariate dataSource may name; uploads go there. null: none.",
+    )
+    max_upload_bytes: Size = Field(
+        default=256 * 2**20,
+        ge=2**10,
+        le=2**36,
+        description="A longer file that is sent to /v1/data is answered with 413.",
     )
     data_topics: tuple[str, ...] = Field(
         default=(), description="Topics that a multivariate dataSource may name, as topic:NAME."

@@ -6,7 +6,7 @@ application -> access     a request: who asks, how much, the body, the answer, t
    |        -> body
 catalogue -> schemas      the one table of operations, which openapi makes a document of
    |
-univariate | multivariate | series     what each operation does
+univariate | multivariate | data | series     what each operation does
    |
   pool                    where it is done: never on the event loop
 """

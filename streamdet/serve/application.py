@@ -107,7 +107,8 @@ class Application:
             request.state.key = key.name if key else None
         body = await self._bodies.read(request) if operation.request is not None else b""
         path = {name: str(value) for name, value in request.path_params.items()}
-        call = Call(path, request.query_params, body, key, _base_url(request))
+        file = self._bodies.file(request)  # nothing is read of it until somebody asks for it
+        call = Call(path, request.query_params, body, file, key, _base_url(request))
         return await operation.handle(self._services, call)
 
     async def _told(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Sequence
 from http import HTTPStatus
 
 from starlette.requests import ClientDisconnect, Request
 
-from streamdet.serve.operation import JSON, Refusal
+from streamdet.serve.operation import FILE, JSON, Refusal
 
 _BODIES_AT_ONCE = 32
 """As many bodies of the greatest size may be in memory."""
+_BLOCK_BYTES = 2**20
+"""Of a file: so much is in memory, and has to come in time."""
 _LINGER_S = 1.0
 _CLOSE = {"Connection": "close"}
 
@@ -22,12 +25,15 @@ class BodyReader:
     ----------
     max_bytes
         Of one body.
+    file_max_bytes
+        Of one that is a file.
     timeout_s
-        In which it has to come.
+        In which it has to come; of a file, each block.
     """
 
-    def __init__(self, max_bytes: int, timeout_s: float) -> None:
+    def __init__(self, max_bytes: int, file_max_bytes: int, timeout_s: float) -> None:
         self._max_bytes = max_bytes
+        self._file_max_bytes = file_max_bytes
         self._timeout_s = timeout_s
         self._left_bytes = _BODIES_AT_ONCE * max_bytes
 
@@ -41,20 +47,7 @@ class BodyReader:
         ClientDisconnect
             Nobody waits for an answer any more.
         """
-        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if media_type != JSON:
-            await self._linger(request)
-            raise Refusal(
-                HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-                "UnsupportedMediaType",
-                f"The header Content-Type must be {JSON}.",
-                _CLOSE,
-            )
-        declared = request.headers.get("content-length", "0")
-        # h11 has refused what is no number; one of too many digits is compared by their number
-        if len(declared) > 18 or int(declared) > self._max_bytes:
-            await self._linger(request)
-            raise self._too_large()
+        await self._look_at_head(request, (JSON,), self._max_bytes)
         taken_bytes = 0
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -65,7 +58,7 @@ class BodyReader:
                     if taken_bytes > self._max_bytes:
                         parts.clear()
                         await self._linger(request)
-                        raise self._too_large()
+                        raise _too_large(self._max_bytes)
                     if self._left_bytes < 0:
                         raise Refusal(
                             HTTPStatus.SERVICE_UNAVAILABLE,
@@ -76,14 +69,51 @@ class BodyReader:
                     parts.append(part)
                 return b"".join(parts)
         except TimeoutError:
-            raise Refusal(
-                HTTPStatus.REQUEST_TIMEOUT,
-                "RequestTimeout",
-                f"The request's body did not come within {self._timeout_s:g} s.",
-                _CLOSE,
-            ) from None
+            raise self._too_slow("The request's body") from None
         finally:
             self._left_bytes += taken_bytes
+
+    async def file(self, request: Request) -> AsyncIterator[bytes]:
+        """Yield the body in blocks; raises as `read` does, as soon as it is asked for one."""
+        await self._look_at_head(request, FILE, self._file_max_bytes)
+        taken_bytes = 0
+        parts = request.stream()
+        ended = False
+        while not ended:
+            block = bytearray()
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    while len(block) < _BLOCK_BYTES and not ended:
+                        part = await anext(parts, None)
+                        ended = part is None
+                        block += part or b""
+            except TimeoutError:
+                raise self._too_slow("The next MiB of the file") from None
+            taken_bytes += len(block)
+            if taken_bytes > self._file_max_bytes:
+                await self._linger(request)
+                raise _too_large(self._file_max_bytes)
+            if block:
+                yield bytes(block)
+
+    async def _look_at_head(
+        self, request: Request, media_types: Sequence[str], max_bytes: int
+    ) -> None:
+        """Refuse what the head alone shows to be wrong."""
+        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if media_type not in media_types:
+            await self._linger(request)
+            raise Refusal(
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+                "UnsupportedMediaType",
+                f"The header Content-Type must be {' or '.join(media_types)}.",
+                _CLOSE,
+            )
+        declared = request.headers.get("content-length", "0")
+        # h11 has refused what is no number; one of too many digits is compared by their number
+        if len(declared) > 18 or int(declared) > max_bytes:
+            await self._linger(request)
+            raise _too_large(max_bytes)
 
     async def _linger(self, request: Request) -> None:
         """Read what still comes, for a moment: who is cut off while writing reads no answer."""
@@ -94,10 +124,19 @@ class BodyReader:
         except (TimeoutError, ClientDisconnect, RuntimeError):
             return
 
-    def _too_large(self) -> Refusal:
+    def _too_slow(self, what: str) -> Refusal:
         return Refusal(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            "RequestTooLarge",
-            f"The request is longer than {self._max_bytes} bytes.",
+            HTTPStatus.REQUEST_TIMEOUT,
+            "RequestTimeout",
+            f"{what} did not come within {self._timeout_s:g} s.",
             _CLOSE,
         )
+
+
+def _too_large(max_bytes: int) -> Refusal:
+    return Refusal(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        "RequestTooLarge",
+        f"The request is longer than {max_bytes} bytes.",
+        _CLOSE,
+    )

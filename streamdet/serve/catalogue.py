@@ -9,7 +9,8 @@ from typing import get_args
 import msgspec
 
 from streamdet.metrics import CONTENT_TYPE
-from streamdet.serve import kept, multivariate, univariate
+from streamdet.serve import data, kept, multivariate, univariate
+from streamdet.serve.data_folder import NAME_CHARACTERS_MAX, NAME_PATTERN
 from streamdet.serve.openapi import document
 from streamdet.serve.operation import Answer, Call, Operation, Response, Schema
 from streamdet.serve.schemas import ref
@@ -113,6 +114,35 @@ def _multivariate() -> tuple[Operation, ...]:
     )  # fmt: skip
 
 
+def _data() -> tuple[Operation, ...]:
+    file = ref("DataFile")
+    name = {"name": {"type": "string", "pattern": NAME_PATTERN, "maxLength": NAME_CHARACTERS_MAX}}
+    refused = {403: Response("No data folder, or it is not to be written to.", ref("Error"))}
+    other = {409: Response("A folder or link has this name.", ref("Error"))}
+    return (
+        Operation(
+            "put-data", "PUT", f"{data.DATA}/{{name}}",
+            "Send a file of training data, in place of one of its name", "data", data.put,
+            {
+                200: Response("It has taken the place of the earlier one.", file),
+                201: Response("It is there.", file),
+                507: Response("The disk is full.", ref("Error")),
+                **refused, **other,
+            },
+            parameters=name, takes_file=True,
+        ),
+        Operation(
+            "list-data", "GET", data.DATA, "List files of training data", "data", data.list_files,
+            {200: Response("Files by name.", ref("DataFileList")), **refused},
+        ),
+        Operation(
+            "delete-data", "DELETE", f"{data.DATA}/{{name}}",
+            "Delete a file of training data", "data", data.delete,
+            {204: Response("It is gone."), **_NOT_FOUND, **refused}, parameters=name,
+        ),
+    )  # fmt: skip
+
+
 def _kept() -> tuple[Operation, ...]:
     return (
         Operation(
@@ -200,6 +230,7 @@ def _pages() -> tuple[Operation, ...]:
 OPERATIONS: tuple[Operation, ...] = (
     *(_univariate(name, version) for version in get_args(Version) for name in get_args(Name)),
     *_multivariate(),
+    *_data(),
     *_kept(),
     *_pages(),
 )

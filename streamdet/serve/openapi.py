@@ -7,7 +7,7 @@ from typing import Any
 
 from streamdet import __version__
 from streamdet.serve.access import HEADER
-from streamdet.serve.operation import JSON, Operation, Response, Schema
+from streamdet.serve.operation import FILE, JSON, Operation, Response, Schema
 from streamdet.serve.schemas import COMPONENTS, ref
 
 _ERRORS = {
@@ -15,7 +15,7 @@ _ERRORS = {
     401: "The key is missing or wrong.",
     408: "The request did not come in time.",
     413: "The request is too long.",
-    415: "The request is no JSON.",
+    415: "The request is of another media type.",
     429: "The key has sent too many requests.",
     500: "An error of the server's own.",
     503: "The server is busy.",
@@ -58,10 +58,10 @@ def _described(operation: Operation) -> dict[str, Any]:
         "security": [{"key": []}] if operation.needs_key else [],
     }
     if operation.request is not None:
-        described["requestBody"] = {
-            "required": True,
-            "content": {JSON: {"schema": operation.request}},
-        }
+        content: Schema = {JSON: {"schema": operation.request}}
+        described["requestBody"] = {"required": True, "content": content}
+    elif operation.takes_file:
+        described["requestBody"] = {"required": True, "content": {each: {} for each in FILE}}
     return described
 
 
@@ -75,7 +75,7 @@ def _parameters(operation: Operation) -> Iterator[Schema]:
 def _refusals(operation: Operation) -> dict[int, Response]:
     """Return what any operation of its kind may be answered with."""
     found = {status: Response(text, ref("Error"), _HEADER) for status, text in _ERRORS.items()}
-    if operation.request is None:
+    if operation.request is None and not operation.takes_file:
         for status in _BODY_ERRORS:
             del found[status]
     if not operation.needs_key:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from streamdet.serve.services import Services
 
 JSON = "application/json"
+FILE = ("text/csv", "application/zip", "application/octet-stream")
+"""Media types of a file that is sent."""
 Schema = dict[str, Any]
 
 
@@ -65,6 +67,9 @@ class Call:
     """Parameters of the path."""
     query: Mapping[str, str]
     body: bytes
+    """Empty where there is none, or it is a file."""
+    file: AsyncIterator[bytes]
+    """The body of an operation that takes a file, as it comes; read nowhere before."""
     key: KeyConfig | None
     """Whose it is; None: this server has no keys, or the operation needs none."""
     base_url: str
@@ -91,7 +96,7 @@ class Operation:
 
     id: str
     """In the document, the log and the metrics."""
-    method: Literal["GET", "POST", "DELETE"]
+    method: Literal["GET", "POST", "PUT", "DELETE"]
     path: str
     """As OpenAPI writes it, with parameters in braces."""
     summary: str
@@ -100,7 +105,9 @@ class Operation:
     responses: Mapping[int, Response]
     """Those of success, and refusals that are this operation's alone."""
     request: Schema | None = None
-    """Of the body; None: it has none."""
+    """Of the body, JSON; None: it has none, or takes a file."""
+    takes_file: bool = False
+    """Whether the body is a file, of one of the types `FILE`."""
     parameters: Mapping[str, Schema] = field(default_factory=dict)
     """Of the path; the name -> its schema."""
     query: Mapping[str, Schema] = field(default_factory=dict)

@@ -220,6 +220,8 @@ COMPONENTS: dict[str, Schema] = {
             "results": _list(ref("AnomalyState")),
         }
     ),
+    "DataFile": _object({"dataSource": _TEXT, "sizeBytes": {"type": "integer", "minimum": 0}}),
+    "DataFileList": _object({"files": _list(ref("DataFile"))}),
     "VariableValues": _object(
         {"timestamps": _list(_TIME), "values": _list(_or_null(_NUMBER))},
         {"variable": _TEXT, "name": _TEXT},

@@ -24,9 +24,10 @@ from streamdet.errors import ConfigError, RequestError
 
 try:
     import scipy  # noqa: F401  # the workers' need; told here, before they start
+    import starlette  # noqa: F401
     import statsmodels  # noqa: F401
     import uvicorn
-except ImportError as error:
+except ModuleNotFoundError as error:
     raise ConfigError(
         f'serve needs {error.name}, which is not installed: pip install "streamdet[web]"'
     ) from None
@@ -40,6 +41,7 @@ from streamdet.serve.access import Access
 from streamdet.serve.application import Application
 from streamdet.serve.body import BodyReader
 from streamdet.serve.catalogue import OPERATIONS
+from streamdet.serve.data_folder import DataFolder
 from streamdet.serve.pool import Background, processes, threads
 from streamdet.serve.protocol import protocol
 from streamdet.serve.series import KeptSeries
@@ -122,6 +124,7 @@ class Service:
             multivariate=Operations(
                 store, Sources(serve.data_folder, DataTopics(config).read), self._training.start
             ),
+            data=DataFolder(serve.data_folder),
             series_thread=self._series_thread,
             series=self._series,
             metrics=metrics,
@@ -137,7 +140,9 @@ class Service:
     def application(self, access: Access) -> Application:
         """Return the application of all operations."""
         serve = self._config.serve
-        bodies = BodyReader(serve.max_body_bytes, serve.read_timeout.total_seconds())
+        bodies = BodyReader(
+            serve.max_body_bytes, serve.max_upload_bytes, serve.read_timeout.total_seconds()
+        )
         return Application(
             OPERATIONS, self._services, access, bodies, self._http, self._clock, self._background
         )

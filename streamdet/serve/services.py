@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from streamdet.metrics import Metrics
 from streamdet.multivariate.operations import Operations
+from streamdet.serve.data_folder import DataFolder
 from streamdet.serve.pool import Pool
 from streamdet.serve.series import KeptSeries
 
@@ -23,6 +24,8 @@ class Services:
     threads: Pool
     """For the multivariate operations."""
     multivariate: Operations
+    data: DataFolder
+    """Files that they may name."""
     series_thread: Pool
     """One thread: the series are its alone."""
     series: KeptSeries

@@ -48,7 +48,9 @@ def answer(
     try:  # not before a request needs them: with them comes a second of imports, and an extra
         from streamdet.univariate import detection  # noqa: PLC0415
         from streamdet.univariate.change_point import change_points  # noqa: PLC0415
-    except ImportError as error:
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "streamdet":
+            raise  # an error of our own: no extra mends it
         raise ConfigError(
             f"batch detection needs {error.name}, which is not installed:"
             ' pip install "streamdet[univariate]"'

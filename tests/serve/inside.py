@@ -16,6 +16,7 @@ from streamdet.serve.access import Access
 from streamdet.serve.application import Application
 from streamdet.serve.body import BodyReader
 from streamdet.serve.catalogue import OPERATIONS
+from streamdet.serve.data_folder import DataFolder
 from streamdet.serve.pool import threads
 from streamdet.serve.series import KeptSeries
 from streamdet.serve.services import Services
@@ -37,6 +38,12 @@ class Client:
 
     def post(self, path, **given):
         return self._ask("POST", path, given)
+
+    def put(self, path, **given):
+        return self._ask("PUT", path, given)
+
+    def delete(self, path, **given):
+        return self._ask("DELETE", path, given)
 
     def _ask(self, method, path, given):
         async def ask():
@@ -64,7 +71,8 @@ class Inside:
         services = Services(
             workers=self.pools[0],
             threads=self.pools[1],
-            multivariate=Operations(store, Sources(None), lambda work: work()),
+            multivariate=Operations(store, Sources(serve.data_folder), lambda work: work()),
+            data=DataFolder(serve.data_folder),
             series_thread=self.pools[2],
             series=self.series,
             metrics=self.metrics,
@@ -74,7 +82,9 @@ class Inside:
             OPERATIONS,
             services,
             Access(serve.keys, self.clock),
-            BodyReader(serve.max_body_bytes, serve.read_timeout.total_seconds()),
+            BodyReader(
+                serve.max_body_bytes, serve.max_upload_bytes, serve.read_timeout.total_seconds()
+            ),
             HttpMetrics(self.metrics.registry, lambda: self.pools[0].n_calls),
             self.clock,
             nullcontext,

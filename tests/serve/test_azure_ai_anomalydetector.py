@@ -1,6 +1,7 @@
 """The package azure-ai-anomalydetector, unmodified, against a served process."""
 
 import csv
+import json
 import time
 from datetime import timedelta
 
@@ -180,6 +181,41 @@ def test_a_model_is_trained_listed_used_and_deleted(client, served):
     with pytest.raises(ResourceNotFoundError) as gone:
         client.get_multivariate_model(model_id)
     assert gone.value.response.headers["x-ms-error-code"] == "ModelNotExist"
+
+
+def test_a_file_that_is_sent_is_trained_on_and_judged(client, served, tmp_path):
+    table(tmp_path / "sent.csv", 600, broken=range(560, 570))
+    headers = {"Ocp-Apim-Subscription-Key": KEY, "Content-Type": "text/csv"}
+    content = (tmp_path / "sent.csv").read_bytes()
+    status, _, body = served.request("PUT", "/v1/data/sent.csv", content, **headers)
+    assert status == 201
+    source = json.loads(body)["dataSource"]
+    info = ModelInfo(
+        data_source=source,
+        start_time=START,
+        end_time=START + timedelta(minutes=499),
+        sliding_window=30,
+    )
+    model_id = client.train_multivariate_model(info).model_id
+
+    def status_of_model():
+        return client.get_multivariate_model(model_id).model_info.status
+
+    assert wait_until_done(status_of_model) == "READY"
+    asked = MultivariateBatchDetectionOptions(
+        data_source=source,
+        start_time=START + timedelta(minutes=500),
+        end_time=START + timedelta(minutes=599),
+    )
+    result_id = client.detect_multivariate_batch_anomaly(model_id, asked).result_id
+
+    def result():
+        return client.get_multivariate_batch_detection_result(result_id)
+
+    assert wait_until_done(lambda: result().summary.status) == "READY"
+    found = [i for i, each in enumerate(result().results, 500) if each.value.is_anomaly]
+    assert set(found) & set(range(560, 570))
+    assert served.request("DELETE", "/v1/data/sent.csv", **headers)[0] == 204
 
 
 def last_of(path):

@@ -183,3 +183,14 @@ def test_without_its_extra_it_says_what_to_install():
         [sys.executable, "-c", script], input=body(level()), capture_output=True, check=True
     )
     assert b'pip install "streamdet[univariate]"' in told.stdout
+
+
+def test_a_module_of_our_own_that_is_missing_is_no_missing_extra():
+    script = (
+        "import sys; sys.modules['streamdet.univariate.change_point'] = None\n"
+        "from streamdet.univariate.operations import answer\n"
+        "answer('entire', sys.stdin.buffer.read())\n"
+    )
+    told = subprocess.run([sys.executable, "-c", script], input=body(level()), capture_output=True)
+    assert b"ModuleNotFoundError: import of streamdet.univariate.change_point" in told.stderr
+    assert b"pip install" not in told.stderr
