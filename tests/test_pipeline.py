@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import pytest
 
@@ -80,6 +81,23 @@ def test_an_eager_worker_commits_when_events_wait_and_else_at_its_interval():
     assert on.committed(GROUP) == {P0: 70}
     worker.turn()
     assert on.committed(GROUP) == {P0: 90}
+
+
+def test_after_an_abort_commits_are_small_and_grow_again():
+    on = broker()
+    produce(on, points(noise(400)))
+    worker = Worker(on, config(limits={"batch_records": 80}))
+    while worker.pipeline.status.not_ready is not None:
+        worker.turn(commit=False)
+    for _ in range(2):  # what was read could not be delivered in time
+        worker.pipeline._discard(TransactionAborted("records left"))
+    found = [0]
+    for _ in range(10):  # the clock stands still: no commit is due
+        worker.turn(commit=False)
+        found.append(on.committed(GROUP).get(P0, 0))
+    assert [b - a for a, b in pairwise(found) if a != b] == [20, 40]
+    worker.turn()
+    assert on.committed(GROUP) == {P0: 400}
 
 
 def test_events_wait_for_the_interval_unless_eager():

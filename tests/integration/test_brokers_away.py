@@ -19,7 +19,8 @@ from tests.servers.kafka import KafkaServer
 
 TRANSACTION_TIMEOUT_S = 5
 AWAY_S = 15
-COMMIT_INTERVAL_S = 1.0
+COMMIT_INTERVAL_S = TRANSACTION_TIMEOUT_S / 4  # the most
+MARKERS_S = 0.3
 BUSY_MAX = 0.1
 GROWN_MAX_BYTES = 50 << 20
 
@@ -52,10 +53,13 @@ def test_a_worker_outlives_its_brokers(unique, tmp_path, delivery):
             with Load(
                 stream.bootstrap, stream.input, points_per_s=2_000, points_max=20_000
             ) as load:
-                wait_until(lambda: worker.total("points_total"), "a commit")
-                # In the midst of the next transaction, and no sooner: see "A broker that is alone"
-                # in docs/reliability.md.
-                time.sleep(COMMIT_INTERVAL_S / 2)
+                # The first commit is slow: the coordinators are loading.
+                wait_until(
+                    lambda: worker.total("transactions_total", result="committed") > 1, "commits"
+                )
+                # In the midst of the next transaction, neither sooner nor at its commit: see "A
+                # broker that is alone" in docs/reliability.md.
+                time.sleep(MARKERS_S)
                 broker.kill()
                 wait_until(lambda: not worker.ready(), "it to notice")
                 began_s, busy, held = (
