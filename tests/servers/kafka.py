@@ -307,12 +307,14 @@ def _properties(host: str, ports: Sequence[Ports], data: str, node: int = 0) -> 
         "share.coordinator.state.topic.replication.factor": copies,
         "share.coordinator.state.topic.min.isr": copies_min,
         # no waiting: for more members of a group, for the end of a killed broker's session (a
-        # restart takes 11.8 s at the default 9000), for the hand of a transaction's time-out
+        # restart takes 11.8 s at the default 9000)
         "group.initial.rebalance.delay.ms": "0",
         "group.min.session.timeout.ms": "1000",
         "broker.session.timeout.ms": "2000",
         "broker.heartbeat.interval.ms": "500",
-        "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
+        # Half of the default, no less: a broker that aborts before it has come up again takes a
+        # transaction for aborted without writing its markers, and readers see what was in it.
+        "transaction.abort.timed.out.transaction.cleanup.interval.ms": "5000",
         # retention and compaction within a test's patience
         "log.retention.check.interval.ms": "1000",
         "log.segment.delete.delay.ms": "100",
