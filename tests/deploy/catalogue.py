@@ -45,16 +45,16 @@ def metrics_in_use() -> Metrics:
     return metrics
 
 
-def http_families() -> dict[str, Family]:
-    """Return what `streamdet serve` has beside a worker's metrics."""
+def other_families() -> dict[str, Family]:
+    """Return what is beside a worker's metrics: of `streamdet serve`, and of several's parent."""
     registry = CollectorRegistry()
     HttpMetrics(registry, lambda: 0).count("last-v1.1", 200, 0.01)
-    return _families(registry)
+    return _families(registry) | _families(WorkerMetrics([1]).registry)
 
 
 def families() -> dict[str, Family]:
-    """Return the catalogue of a worker, and of the parent of several, by name."""
-    return _families(metrics_in_use().registry) | _families(WorkerMetrics([1]).registry)
+    """Return the catalogue of a worker by name."""
+    return _families(metrics_in_use().registry)
 
 
 def _families(registry: CollectorRegistry) -> dict[str, Family]:

@@ -7,7 +7,7 @@ import yaml
 
 from streamdet import pipeline
 from streamdet.types import Outcome, Reason
-from tests.deploy.catalogue import families, http_families
+from tests.deploy.catalogue import families, other_families
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "metrics.md").read_text()
@@ -32,7 +32,7 @@ def described() -> dict[str, list[str]]:
 
 
 def exposed():
-    return {**families(), **http_families()}
+    return {**families(), **other_families()}
 
 
 def test_every_metric_is_described_and_every_metric_described_exists():

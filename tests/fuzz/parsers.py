@@ -102,7 +102,11 @@ class Reading:
         n = len(texts)
         modules = self._modules
         given = modules.columns.Texts(
-            texts, np.array(named), np.full(n, self._own_us), np.full(n, self._latest_us)
+            texts,
+            np.array([len(text) for text in texts]),
+            np.array(named),
+            np.full(n, self._own_us),
+            np.full(n, self._latest_us),
         )
         parsed = modules.columns.parse(
             given, self._rules, self._limits.max_record_bytes, whole=whole

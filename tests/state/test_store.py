@@ -209,7 +209,7 @@ def test_giving_memory_back_never_changes_what_a_series_has(steps, data):
     number = 0
     for n_new, share in steps:
         for _ in range(n_new):
-            handle = store.admit(SeriesId("m", (("n", str(number)),)), LAYOUT, 64)
+            handle = admit(store, SeriesId("m", (("n", str(number)),)), LAYOUT, 64)
             pool, slot = store.at(handle)
             assert np.isnan(pool.ring[slot]).all()
             assert pool.rows["level"][slot] == 0
@@ -231,6 +231,6 @@ def test_giving_memory_back_never_changes_what_a_series_has(steps, data):
 
 def test_series_that_left_count_with_their_rows_only():
     store = Store(series_max=1_000)
-    handles = np.array([store.admit(s, LAYOUT, 1440) for s in ids(1_000)])
+    handles = np.array([admit(store, s, LAYOUT, 1440) for s in ids(1_000)])
     store.evict(lambda pool: handles[:900])
     assert store.size_bytes - store.table.size_bytes < 1_000 * ROW.itemsize + 101 * 4 * 1440

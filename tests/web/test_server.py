@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import struct
 import urllib.error
@@ -57,7 +58,11 @@ def test_a_port_in_use_is_a_configuration_error_that_names_the_field():
         WebServer("127.0.0.1", server.port, {})
 
 
-def test_a_client_that_hangs_up_leaves_no_trace_and_a_page_that_breaks_leaves_a_line(caplog, capfd):
+def test_a_client_that_hangs_up_leaves_no_trace_and_a_page_that_breaks_leaves_a_line(
+    caplog, capfd, monkeypatch
+):
+    # without what tests before have set up, whose stream is closed by now
+    monkeypatch.setattr(logging.getLogger(), "handlers", [caplog.handler])
     asked, answer = Event(), Event()
 
     def slow():
