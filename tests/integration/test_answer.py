@@ -43,6 +43,7 @@ def test_every_request_has_one_answer_though_the_command_was_killed(stream: Stre
     all_of_it = ends(stream.bootstrap, stream.input)
     with contextlib.ExitStack() as stack:
         slow = ("--set", "commit_interval=10ms", "--set", "limits.batch_records=1")
+        slow += ("--set", "transaction_timeout=5s")  # after it offsets can be asked for
         killed = Supervised([*command, *slow], folder, log)
         stack.callback(killed.end)
         wait_until(lambda: read(stream.bootstrap, target), "a first commit", 120)

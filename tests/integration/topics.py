@@ -17,7 +17,7 @@ from streamdet.types import OutgoingRecord, Partition, Record
 from tests.service import point
 
 KCAT_TIMEOUT_S = 100
-_END_TIMEOUT_S = 30
+_END_TIMEOUT_S = 60
 
 
 def produce(bootstrap: str, records: Iterable[OutgoingRecord]) -> None:
