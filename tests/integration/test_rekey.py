@@ -58,6 +58,7 @@ def test_a_copy_that_was_killed_and_goes_on_has_every_point_once(stream: Stream)
     all_of_it = ends(stream.bootstrap, stream.input)
     with contextlib.ExitStack() as stack:
         slow = ("--set", "commit_interval=10ms", "--set", "limits.batch_records=1")
+        slow += ("--set", "transaction_timeout=5s")  # after it offsets can be asked for
         killed = Supervised([*command, *slow], folder, log)
         stack.callback(killed.end)
         wait_until(lambda: read(stream.bootstrap, target), "a first commit")
