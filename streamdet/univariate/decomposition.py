@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamdet.kernels.stl import stl
+from streamdet.univariate.impute import previous
 
 _NIL = 1e-12
 
@@ -58,8 +59,8 @@ def _twice(values: NDArray[np.float64], period: int) -> Decomposition:
     if not spikes.any():
         return first
     spikes[0] = False
-    last = np.maximum.accumulate(np.where(spikes, 0, np.arange(len(values))))
-    second = _stl(first.trend + around[last], period)
+    calm = previous(np.where(spikes, np.nan, around))
+    second = _stl(first.trend + calm, period)
     return Decomposition(second.trend, second.season, values - second.trend - second.season)
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from streamdet.univariate import outliers
 from streamdet.univariate.decomposition import decompose
+from streamdet.univariate.impute import linear
 from streamdet.univariate.outcome import Outcome
 from streamdet.univariate.trend import spline_trend
 
@@ -32,7 +33,7 @@ def seasonal_series(
         outliers.esd(remainder, ratio),
     ]
     flagged = outliers.vote(candidates, len(values), ratio)
-    trend = _over_anomalies(found.trend, flagged)
+    trend = linear(found.trend, flagged)
     return Outcome(values, trend + found.season, trend, flagged)
 
 
@@ -41,18 +42,10 @@ def dynamic_threshold(values: NDArray[np.float64], ratio: float) -> Outcome:
     normal = _normalised(values)
     candidates = [outliers.esd(normal, ratio), outliers.z_score(normal, ratio)]
     flagged = outliers.vote(candidates, len(values), ratio)
-    trend = spline_trend(_over_anomalies(values, flagged))
+    trend = spline_trend(linear(values, flagged))
     return Outcome(values, trend, trend, flagged)
 
 
 def _normalised(values: NDArray[np.float64]) -> NDArray[np.float64]:
     spread = np.ptp(values)
     return (values - values.min()) / spread if spread > 0 else np.zeros(len(values))
-
-
-def _over_anomalies(values: NDArray[np.float64], flagged: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return `values` with those that are flagged on lines between the others."""
-    if flagged.all() or not flagged.any():
-        return values
-    at = np.arange(len(values))
-    return np.interp(at, at[~flagged], values[~flagged])

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
 from streamdet.univariate.grid import Granularity
+from streamdet.univariate.impute import linear
 
 _CANDIDATES: dict[Granularity, tuple[int, ...]] = {
     "daily": (7,),
@@ -60,12 +61,7 @@ def _standard_period(values: NDArray[np.float64], granularity: Granularity, inte
 
 def _without_spikes(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return `values` with those beyond 3 standard deviations on lines between the others."""
-    std = values.std()
-    spikes = np.abs(values - values.mean()) >= 3 * std
-    at = np.arange(len(values))
-    if std == 0 or spikes.all():
-        return values
-    return np.asarray(np.interp(at, at[~spikes], values[~spikes]))
+    return linear(values, np.abs(values - values.mean()) >= 3 * values.std())
 
 
 def explained(values: NDArray[np.float64], period: int) -> float:
