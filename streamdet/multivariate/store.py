@@ -10,7 +10,6 @@ one or the new one. What a process was still at when it ended is FAILED when the
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import threading
 import uuid
@@ -22,6 +21,7 @@ import msgspec
 
 from streamdet.clock import Clock, SystemClock
 from streamdet.errors import RequestError
+from streamdet.files import HALF_SUFFIX, write_whole
 from streamdet.multivariate.data import format_time
 from streamdet.multivariate.model import Model
 
@@ -107,7 +107,7 @@ class ModelStore:
         content = model.to_bytes()
         with self._lock:
             if model_id in self._models:
-                _write(self._numbers(model_id), content)
+                write_whole(self._numbers(model_id), content)
                 self.update_model(model_id, changed)
 
     def model(self, model_id: str) -> Record:
@@ -236,7 +236,7 @@ class ModelStore:
     def _recover(self) -> None:
         """Take over what an earlier process left: all of it that can be read."""
         for folder in (self._models_folder, self._results_folder):
-            for half in folder.glob("*.new"):
+            for half in folder.glob(f"*{HALF_SUFFIX}"):
                 half.unlink(missing_ok=True)
         ended = {
             "status": "FAILED",
@@ -266,12 +266,12 @@ class ModelStore:
             self._running_results.discard(result_id)
 
     def _write_model(self, model_id: str, record: Record) -> None:
-        _write(self._record(model_id), msgspec.json.encode(record))
+        write_whole(self._record(model_id), msgspec.json.encode(record))
         self._models.pop(model_id, None)  # what was put in last stands last
         self._models[model_id] = record
 
     def _write_result(self, result_id: str, record: Record) -> None:
-        _write(self._result(result_id), msgspec.json.encode(record))
+        write_whole(self._result(result_id), msgspec.json.encode(record))
 
     def _record(self, model_id: str) -> Path:
         return self._models_folder / f"{model_id}.json"
@@ -284,15 +284,6 @@ class ModelStore:
 
     def _now(self) -> str:
         return format_time(int(self._clock.time_s() * 1_000_000))
-
-
-def _write(path: Path, content: bytes) -> None:
-    half = path.with_suffix(path.suffix + ".new")
-    with half.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    half.replace(path)
 
 
 def _as_record(content: bytes, fields: tuple[str, ...]) -> Record:

@@ -20,7 +20,8 @@ VERDICT_TYPE = b"io.streamdet.verdict.v1"  # any other point, under `publish: al
 _SPEC_VERSION = ("ce_specversion", b"1.0")
 _CONTENT_TYPE = ("content-type", b"application/json")
 
-_STATES = [None, *(state.name.lower() for state in IncidentState if state)]
+STATES = [None, *(state.name.lower() for state in IncidentState if state)]
+"""What an event calls each `IncidentState`."""
 
 MARGIN_SCALE = 99
 
@@ -133,7 +134,7 @@ class EventEncoder:
             verdict.severity,
             verdict.score,
             verdict.incident,
-            _STATES[verdict.state],
+            STATES[verdict.state],
             verdict.sensitivity,
             verdict.period,
             verdict.detector,

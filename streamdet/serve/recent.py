@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from streamdet.serde.event import boundaries
+from streamdet.serde.event import STATES, boundaries
 from streamdet.serde.instant import format_instant
-from streamdet.types import IncidentState, JsonObject, Verdict
+from streamdet.types import JsonObject, Verdict
 
 _ROW = np.dtype(
     [
@@ -24,7 +24,6 @@ _ROW = np.dtype(
     ],
     align=True,
 )
-_STATES = [None, *(state.name.lower() for state in IncidentState if state)]
 _FIRST_ROWS = 16
 
 
@@ -81,7 +80,7 @@ def _told(row: tuple[int, float, float, float, float, float, float, int, bool]) 
         "isAnomaly": is_anomaly,
         "severity": severity,
         "score": _number(score),
-        "state": _STATES[state],
+        "state": STATES[state],
     }
 
 

@@ -64,13 +64,6 @@ class _NativePoint(msgspec.Struct):
     dimensions: msgspec.Raw | msgspec.UnsetType
 
 
-class _Listed(msgspec.Struct):
-    """A series in a list; ordered by its text."""
-
-    text: str
-    series: SeriesId
-
-
 class _OnePoint:
     """A batch of one record, a `streamdet.types.RecordBatch`."""
 
@@ -115,11 +108,6 @@ class KeptSeries:
         if file is not None:
             file.load_into(self._task)
         self._know_again()
-
-    @property
-    def n_series(self) -> int:
-        """Series with state."""
-        return self._task.store.n_series
 
     def status(self) -> PartitionStatus:
         """Return what /metrics shows."""

@@ -7,13 +7,13 @@ whole, beside its place, synced, and moved there. After a crash there is the old
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
 from streamdet.errors import ConfigError
+from streamdet.files import write_whole
 from streamdet.snapshot import load, take
 from streamdet.task import Task
 from streamdet.types import Partition, Record
@@ -88,13 +88,8 @@ class StateFile:
             else:
                 self._records[record.key] = record.value
         content = msgspec.msgpack.encode(_File(_FORMAT, task.next_offset or 0, self._records))
-        half = self._path.with_suffix(".new")
         try:
-            with half.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            half.replace(self._path)
+            write_whole(self._path, content)
         except OSError as error:
             # the next turn tries again; a traceback would say no more
             log.warning("%s: the state cannot be written: %s", self._path, error.strerror)
