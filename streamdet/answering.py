@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Literal, cast
 
 import msgspec
 
 from streamdet.config import Config
 from streamdet.errors import ConfigError, RequestError
+from streamdet.transfer import Numbers
 from streamdet.types import OutgoingRecord, Record, RecordBatch
 from streamdet.univariate.operations import answer
 
@@ -36,39 +37,16 @@ class Plan:
     source: str
     target: str
 
-    def check(self, config: Config) -> None:
-        """Refuse what would read its own answers.
-
-        Raises
-        ------
-        ConfigError
-            The message names the option to correct.
-        """
-        if self.source.startswith("^"):
-            raise ConfigError(f"--from {self.source}: must be one topic, not a pattern")
-        if self.source == self.target:
-            raise ConfigError(f"--to {self.target}: is the topic of --from; the two must differ")
-
     def group(self, config: Config) -> str:
         """Return the consumer group; it begins with the workers', for a prefixed ACL."""
         return f"{config.kafka.group_id}-answer-{self.source}-{self.target}"
 
 
-@dataclass(slots=True)
-class Tally:
-    """What became of requests."""
+@dataclass(slots=True, kw_only=True)
+class Tally(Numbers):
+    """What became of requests; those with an error are among the answers written."""
 
-    records: int = 0
-    """Read."""
-    written: int = 0
-    """Answers, those with an error among them."""
     errors: int = 0
-    tombstones: int = 0
-
-    def add(self, other: Tally) -> None:
-        """Count what `other` counts too."""
-        for field in fields(self):
-            setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
 
 
 class Answerer:

@@ -33,7 +33,7 @@ from streamdet.serde.decoder import Decoder
 from streamdet.serde.event import EventEncoder
 from streamdet.serde.limits import DecodeLimits
 from streamdet.state_topic import Access
-from streamdet.transfer import Counted, Transfer
+from streamdet.transfer import Counted, Transfer, check_topics
 from streamdet.types import OutgoingRecord, Partition, Record, RecordBatch, WorkerStatus
 from streamdet.warm import warm
 from streamdet.web.server import Page, WebServer, text_page
@@ -190,7 +190,7 @@ def answer(config: Config, plan: answering.Plan, *, until_end: bool) -> answerin
 
     A signal ends it as `run` does. Errors are `rekey`'s.
     """
-    plan.check(config)
+    check_topics(plan.source, plan.target)
     topics = Topics(clients.options(config, "consumer"))
     topics.check([plan.source], [plan.target])
     config = clients.for_transfer(config, plan.group(config))

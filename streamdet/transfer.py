@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from threading import Event
 from typing import Generic, Protocol, Self, TypeVar
 
@@ -42,6 +43,22 @@ class Tally(Protocol):
 
 
 Counted = TypeVar("Counted", bound=Tally)
+
+
+@dataclass(slots=True, kw_only=True)
+class Numbers:
+    """A tally that is but numbers, those of the class that has them; see `Tally`."""
+
+    records: int = 0
+    """Read."""
+    written: int = 0
+    """Made of them."""
+    tombstones: int = 0
+
+    def add(self, other: Self) -> None:
+        """Count what `other` counts too."""
+        for field in fields(self):
+            setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
 
 
 class Transfer(Generic[Counted]):
@@ -237,6 +254,20 @@ class Transfer(Generic[Counted]):
     def _drop(self, partitions: Sequence[Partition]) -> None:
         for partition in partitions:
             self._next.pop(partition, None)
+
+
+def check_topics(source: str, target: str) -> None:
+    """Refuse what would read its own output.
+
+    Raises
+    ------
+    ConfigError
+        The message names the option to correct.
+    """
+    if source.startswith("^"):
+        raise ConfigError(f"--from {source}: must be one topic, not a pattern")
+    if source == target:
+        raise ConfigError(f"--to {target}: is the topic of --from; the two must differ")
 
 
 def check_units(config: Config, source: str, target: str) -> None:

@@ -259,6 +259,12 @@ class Points:
     def __len__(self) -> int:
         return len(self.record)
 
+    def keys(self) -> list[bytes]:
+        """Return the key of each point. Python code a point: not for the hot path."""
+        buffer = self.buffer.tobytes()
+        spans = zip(self.key_start.tolist(), self.key_size.tolist(), strict=True)
+        return [buffer[start : start + size] for start, size in spans]
+
 
 @dataclass(slots=True)
 class Released:

@@ -9,6 +9,7 @@ from streamdet import answering
 from streamdet.answering import Answerer, Plan, Tally
 from streamdet.config import Config
 from streamdet.errors import ConfigError
+from streamdet.transfer import check_topics
 from streamdet.types import Partition, Record
 from tests.serve.samples import as_json, daily
 
@@ -95,4 +96,4 @@ def test_a_tombstone_has_no_answer():
 @pytest.mark.parametrize("plan", [Plan("a", "a"), Plan("^a", "b")])
 def test_a_plan_that_would_read_its_own_answers_is_refused(plan):
     with pytest.raises(ConfigError):
-        plan.check(Config())
+        check_topics(plan.source, plan.target)

@@ -612,7 +612,7 @@ class TestCommand:
     def test_it_makes_a_plan_and_tells_what_was_done(self, monkeypatch, options, by, until_end):
         def rekey(config, plan, *, until_end):
             seen.append((config.kafka.group_id, plan, until_end))
-            return Tally(1234, 5678, 2345, 2, 1)
+            return Tally(records=1234, points=5678, written=2345, dead_letters=2, tombstones=1)
 
         seen = []
         monkeypatch.setattr(streamdet.app, "rekey", rekey)

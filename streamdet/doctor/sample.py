@@ -93,11 +93,8 @@ class Sampler:
         sample.n_records += len(batch.values)
         sample.n_tombstones += points.tombstones
         sample.newest_ms = max(sample.newest_ms or 0, int(batch.timestamps_ms.max()))
-        buffer = points.buffer.tobytes()
-        starts, sizes = points.key_start.tolist(), points.key_size.tolist()
         of = np.full(len(points), -1, np.int64)
-        for i, start in enumerate(starts):
-            spelling = buffer[start : start + sizes[i]]
+        for i, spelling in enumerate(points.keys()):
             number = self._numbers.get(spelling)
             if number is None:
                 try:

@@ -7,7 +7,7 @@ when a worker would refuse it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ from streamdet.serde.limits import DecodeLimits
 from streamdet.serde.part import elements, object_of, string_of
 from streamdet.serde.point import document_of
 from streamdet.serde.series import remember
-from streamdet.transfer import check_units
+from streamdet.transfer import Numbers, check_topics, check_units
 from streamdet.types import OutgoingRecord, Points, Record, RecordBatch, Reject, SeriesId
 
 
@@ -41,10 +41,7 @@ class Plan:
         ConfigError
             The message names the option to correct.
         """
-        if self.source.startswith("^"):
-            raise ConfigError(f"--from {self.source}: must be one topic, not a pattern")
-        if self.source == self.target:
-            raise ConfigError(f"--to {self.target}: is the topic of --from; the two must differ")
+        check_topics(self.source, self.target)
         for option, topic in (("--from", self.source), ("--to", self.target)):
             if topic == config.output.dead_letters:
                 raise ConfigError(f"{option} {topic}: is output.dead_letters, where bad records go")
@@ -55,23 +52,13 @@ class Plan:
         return f"{config.kafka.group_id}-rekey-{self.source}-{self.target}"
 
 
-@dataclass(slots=True)
-class Tally:
-    """What became of records."""
+@dataclass(slots=True, kw_only=True)
+class Tally(Numbers):
+    """What became of records; those written hold the points that were copied."""
 
-    records: int = 0
-    """Read."""
     points: int = 0
     """Copied."""
-    written: int = 0
-    """Records that hold them now."""
     dead_letters: int = 0
-    tombstones: int = 0
-
-    def add(self, other: Tally) -> None:
-        """Count what `other` counts too."""
-        for field in fields(self):
-            setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
 
 
 class Keyed(NamedTuple):
@@ -94,11 +81,8 @@ class Copier:
     def decode(self, batch: RecordBatch) -> tuple[Points, list[Keyed | None]]:
         """Return the points of `batch` and the key of each; None where it is refused after all."""
         points = self._decoder.decode(batch, self._unit)
-        buffer = points.buffer.tobytes()
-        starts, sizes = points.key_start.tolist(), points.key_size.tolist()
         keyed: list[Keyed | None] = []
-        for i, start in enumerate(starts):
-            spelling = buffer[start : start + sizes[i]]
+        for i, spelling in enumerate(points.keys()):
             known = self._known.get(spelling)
             if known is None:
                 try:
@@ -130,7 +114,13 @@ class Copier:
             if places:
                 copies += self._copies(batch.record(record), places, record in refused)
         letters = list(dead_letters(batch, points.rejects, self._dead_letters))
-        tally = Tally(len(batch.values), n_points, len(copies), len(letters), points.tombstones)
+        tally = Tally(
+            records=len(batch.values),
+            written=len(copies),
+            tombstones=points.tombstones,
+            points=n_points,
+            dead_letters=len(letters),
+        )
         return copies + letters, tally
 
     def _key(self, series: SeriesId) -> Keyed:

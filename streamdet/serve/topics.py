@@ -59,14 +59,9 @@ class DataTopics:
 
     def _points(self, topic: str, batch: RecordBatch) -> Iterator[TopicRow]:
         points = self._decoder.decode(batch, self._config.input.timestamp_unit_for(topic))
-        buffer, known = points.buffer.tobytes(), dict[bytes, str | None]()
-        columns = (
-            points.key_start, points.key_size, points.raw, points.time_us, points.value,
-        )  # fmt: skip
-        for start, size, raw, time_us, value in zip(
-            *(column.tolist() for column in columns), strict=True
-        ):
-            key = buffer[start : start + size]
+        known: dict[bytes, str | None] = {}
+        columns = [column.tolist() for column in (points.raw, points.time_us, points.value)]
+        for key, raw, time_us, value in zip(points.keys(), *columns, strict=True):
             if key not in known:
                 known[key] = self._identity(key, raw)
             series = known[key]
