@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks import start as start_up
 from benchmarks.bars import Bar, Measured
 from benchmarks.stages import Path as Stages
 from benchmarks.stages import batches, messages
@@ -22,48 +21,21 @@ from streamdet.kafka.mock import MockBroker
 
 _BATCH = 4_000
 _RINGS = {64: (1.2, 0.9), 288: (2.2, 1.8), 1440: (7, 6.5)}
-_START = """
-import os, sys
-from streamdet.kafka.consumer import KafkaConsumer
-def polled(self, *_):
-    print("polled", flush=True)
-    os._exit(0)
-KafkaConsumer.poll = polled
-from streamdet.cli import main
-sys.argv[1:] = ["run"]
-main()
-"""
 
 
 def start(plan: Plan) -> list[Measured]:
     """From the start of `streamdet run` to its first poll, its kernels compiled before or not."""
     warm = Measured(Bar("start to first poll, warm cache", 2, 1, less_is_better=True, unit=" s"))
     cold = Measured(Bar("start to first poll, no cache", 15, 8, less_is_better=True, unit=" s"))
-    topics = ("metrics", "streamdet.anomalies", "streamdet.dead-letters", "streamdet.state")
-    with MockBroker(topics) as broker, tempfile.TemporaryDirectory() as folder:
+    with MockBroker(start_up.TOPICS) as broker, tempfile.TemporaryDirectory() as folder:
         for number in range(plan.rounds):
-            empty = Path(folder) / str(number)
-            empty.mkdir()
-            cold.figures.append(_start_s(broker.bootstrap, empty))
-            warm.figures.append(_start_s(broker.bootstrap, empty))
+            empty = str(Path(folder, str(number)))
+            for row in (cold, warm):
+                row.figures.append(sum(start_up.start(broker.bootstrap, empty).values()))
             print(f"  round {number + 1}: {cold.figures[-1]:.1f} s, then {warm.figures[-1]:.1f} s")
     cold.how = "streamdet run on the embedded broker, an empty folder for machine code"
     warm.how = "the same once more"
     return [warm, cold]
-
-
-def _start_s(bootstrap: str, cache: Path) -> float:
-    # without bytecode that is kept, every start compiles all of Python's modules
-    kept = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    environment = kept | {
-        "NUMBA_CACHE_DIR": str(cache),
-        "PYTHONPATH": str(Path(__file__).parents[1]),
-        "STREAMDET_KAFKA__BOOTSTRAP_SERVERS": bootstrap,
-        "STREAMDET_METRICS__PORT": "0",
-    }
-    began_s = time.monotonic()
-    subprocess.run([sys.executable, "-c", _START], env=environment, check=True, capture_output=True)
-    return time.monotonic() - began_s
 
 
 def decode(plan: Plan) -> list[Measured]:

@@ -25,7 +25,7 @@ from typing import Any
 
 from streamdet.kafka.mock import MockBroker
 
-INPUT, ANOMALIES, DEAD_LETTERS = "start", "start-anomalies", "start-dead-letters"
+TOPICS = INPUT, ANOMALIES, DEAD_LETTERS = "start", "start-anomalies", "start-dead-letters"
 PARTS = ("interpreter", "imports", "configuration", "topics", "kernels", "clients", "first poll")
 BARS_S = {"warm": 2.0, "cold": 15.0}
 _TIMEOUT_S = 600
@@ -103,8 +103,7 @@ def start(bootstrap: str, kept: str | None = None) -> dict[str, float]:
 def report(rounds: int, cold_rounds: int) -> None:
     """Measure and print a Markdown table."""
     found: dict[str, list[dict[str, float]]] = {"warm": [], "cold": []}
-    with MockBroker() as broker, tempfile.TemporaryDirectory() as folder:
-        broker.create_topics([INPUT, ANOMALIES, DEAD_LETTERS])
+    with MockBroker(TOPICS) as broker, tempfile.TemporaryDirectory() as folder:
         start(broker.bootstrap)  # from here on they are kept
         for number in range(rounds):
             found["warm"].append(start(broker.bootstrap))
