@@ -83,7 +83,8 @@ def grown(n_series: int, ring: int) -> tuple[float, float]:
     settings = {"detection": {"ring_length": ring}, "limits": {"max_series": n_series}}
     rng = np.random.default_rng(1)
     warm = Stages(Config.model_validate(settings), with_msgspec=False)
-    warm.ns(messages(100, 1, 0, rng, False), 0, 1)
+    # What a batch takes while it is worked on is no series'.
+    warm.ns(messages(_BATCH, 1, 0, rng, False), 0, 1)
     path = Stages(Config.model_validate(settings), with_msgspec=False)
     before = _resident_bytes()
     for first in range(0, n_series, _BATCH):

@@ -226,9 +226,9 @@ class Roster:
     def roll_up_again(self) -> None:
         """Give restored series that are rolled up their settings; those without leaves go."""
         for number, pool in enumerate(self._store.pools if self.rolls_up else ()):
-            wanted = pool.header["rollup"][: len(pool.names)] == ROLLUP_UNKNOWN
-            taken = np.array([name is not None for name in pool.names], np.bool_)
-            self.rollups((number << 32) | np.flatnonzero(wanted & taken))
+            taken = pool.names.taken()
+            unknown = pool.header["rollup"][taken] == ROLLUP_UNKNOWN
+            self.rollups((number << 32) | taken[unknown])
         idle = self._without_leaves
         self._store.evict(
             lambda pool: np.array(

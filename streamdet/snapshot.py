@@ -141,12 +141,10 @@ def _chunk(task: Task, chunk: Chunk, next_offset: int) -> tuple[bytes, bytes | N
     pool = task.store.pools[chunk.pool]
     capacity = chunk_slots(pool)
     first = chunk.number * capacity
-    names = pool.names[first : first + capacity]
-    slots = np.array([k for k, name in enumerate(names) if name is not None], np.int32)
+    at = pool.names.taken(first, first + capacity)
     key = ChunkKey(task.config.kafka.group_id, task.partition.topic, *_place(task, chunk))
-    if len(slots) == 0:
+    if len(at) == 0:
         return encode_key(key), None
-    at = first + slots.astype(np.int64)
     handles = (chunk.pool << 32) | at
     points = task.event_time.held(pool, at)
     pending = np.empty(len(points), HELD)
@@ -158,8 +156,8 @@ def _chunk(task: Task, chunk: Chunk, next_offset: int) -> tuple[bytes, bytes | N
             offset=next_offset,
             config_hash=task.config.detection_hash,
             capacity=capacity,
-            slots=slots,
-            names=[name for name in names if name is not None],
+            slots=(at - first).astype(np.int32),
+            names=[task.store.name(handle) for handle in handles.tolist()],
             overrides=[task.roster.overrides(handle) for handle in handles.tolist()],
             rolled_up=np.array([task.roster.is_rolled_up(h) for h in handles.tolist()], np.bool_),
             rows=pool.rows[at],

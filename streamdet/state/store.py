@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from streamdet.kernels.header import HEADER, NEVER
 from streamdet.kernels.table import MISSING
 from streamdet.state.memory import GrowingMemory
+from streamdet.state.names import Names
 from streamdet.state.table import SeriesTable
 from streamdet.types import StateLayout
 
@@ -53,16 +54,15 @@ class Pool:
         self._ring_memory = GrowingMemory(np.dtype(np.float32), (ring_length,))
         self.rows = self._row_memory.array(_SLOTS_START)
         self.ring: NDArray[np.float32] = self._ring_memory.array(_SLOTS_START)
-        self.names: list[str | None] = []
+        self.names = Names()
         self._free: list[int] = []
-        self._names_bytes = 0
 
     @property
     def size_bytes(self) -> int:
         """Memory in use, in bytes: rows, rings of the series that there are, and names."""
         n_series = len(self.names) - len(self._free)
         rows_bytes = len(self.names) * self.layout.row.itemsize
-        return rows_bytes + n_series * 4 * self.ring_length + self._names_bytes
+        return rows_bytes + n_series * 4 * self.ring_length + self.names.size_bytes
 
     @property
     def header(self) -> NDArray[np.void]:
@@ -77,14 +77,10 @@ class Pool:
         """
         n_free = min(len(self._free), len(names))
         slots = [self._free.pop() for _ in range(n_free)]
-        for slot, name in zip(slots, names, strict=False):
-            self.names[slot] = name
         slots += range(len(self.names), len(self.names) + len(names) - n_free)
-        self.names += names[n_free:]
-        while len(self.names) > len(self.rows):
-            self._grow()
+        self._have(len(self.names) + len(names) - n_free)
         taken = np.array(slots, np.int64)
-        self._names_bytes += sum(map(len, names))
+        self.names.put(taken, names)
         self.rows[taken] = rows
         self.rows["stagger"][taken] = [zlib.crc32(name.encode()) & 0xFF for name in names]
         self.ring[taken] = np.nan
@@ -99,10 +95,7 @@ class Pool:
 
     def give_back(self, slot: int) -> None:
         """Free `slot`."""
-        name = self.names[slot]
-        assert name is not None, "a slot is freed once"
-        self._names_bytes -= len(name)
-        self.names[slot] = None
+        self.names.clear(slot)
         self.rows["time_us"][slot] = self.rows["newest_us"][slot] = NEVER
         self._free.append(slot)
 
@@ -135,24 +128,25 @@ class Pool:
         """
         at = first + slots.astype(np.int64)
         known, end = len(self.names), int(at.max(initial=-1)) + 1
-        while end > len(self.rows):
-            self._grow()
-        self.names += [None] * (end - known)
+        self._have(end)
         self.rows["time_us"][known:end] = self.rows["newest_us"][known:end] = NEVER
-        self._names_bytes += sum(map(len, names))
-        for slot, name in zip(at.tolist(), names, strict=True):
-            self.names[slot] = name
+        self.names.put(at, names)
         self.rows[at], self.ring[at] = rows, ring
 
     def find_free(self) -> None:
         """Know again which slots are free."""
-        self._free = [slot for slot, name in enumerate(self.names) if name is None]
+        self._free = self.names.free()
 
-    def _grow(self) -> None:
-        # Slots behind the names are never looked at: `take` and `put` make them what they are.
-        capacity = 2 * len(self.rows)
-        del self.rows, self.ring
-        self.rows, self.ring = self._row_memory.array(capacity), self._ring_memory.array(capacity)
+    def _have(self, count: int) -> None:
+        """Have at least `count` slots. What is new is not yet as `take` and `put` make it."""
+        self.names.grow(count)
+        capacity = len(self.rows)
+        while capacity < count:
+            capacity *= 2
+        if capacity > len(self.rows):
+            del self.rows, self.ring
+            self.rows = self._row_memory.array(capacity)
+            self.ring = self._ring_memory.array(capacity)
 
 
 class Store:
