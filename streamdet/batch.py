@@ -12,9 +12,10 @@ from streamdet.types import Record, RecordBatch
 
 def sizes_of(values: Sequence[bytes | None]) -> NDArray[np.int64]:
     """Return the sizes of records' values in bytes; that of a tombstone is 0."""
-    if not all(values):
-        values = [value or b"" for value in values]
-    return np.fromiter(map(len, values), np.int64, len(values))  # type: ignore[arg-type]
+    try:
+        return np.fromiter(map(len, values), np.int64, len(values))  # type: ignore[arg-type]
+    except TypeError:  # a tombstone among them; to look for one beforehand takes as long again
+        return np.fromiter((len(value or b"") for value in values), np.int64, len(values))
 
 
 class BatchPart:

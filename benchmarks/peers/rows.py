@@ -17,7 +17,7 @@ from tests.servers.kafka import KafkaServer, create_topic
 _TOPIC, _STATE, _GROUP = "points", "state", "quixstreams"
 _PARTITIONS = 4
 _N_SERIES = 20_000
-_TICKS_LEAD_IN, _TICKS = 16, 30
+_TICKS_LEAD_IN, _TICKS = 16, 120
 _STATE_TOPIC = {"cleanup.policy": "compact", "max.message.bytes": "16777216"}
 
 

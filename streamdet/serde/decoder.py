@@ -44,8 +44,8 @@ class Decoder:
         """
         own_us, latest_us = self._bounds_us(batch.timestamps_ms)
         values = cast("Sequence[bytes]", batch.values)
-        if not all(values):
-            values = [value or b"" for value in batch.values]
+        if not batch.sizes.all():  # a tombstone may be among them
+            values = [value or b"" for value in values]
         parsed = parse(
             Texts(values, batch.sizes, np.ones(len(values), np.bool_), own_us, latest_us),
             self._rules(timestamp_unit),
