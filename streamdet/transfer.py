@@ -105,6 +105,7 @@ class Transfer(Generic[Counted]):
         self._next: dict[Partition, int | None] = {}  # of what is assigned; None: nothing read
         self._dirty = False
         self._aborted = False
+        self._records_max = config.limits.batch_records
         self._commit_interval_s = config.commit_interval.total_seconds()
         self._commit_timeout_s = config.transaction_timeout.total_seconds() / 2
         self._committed_s = clock.monotonic_s() - self._commit_interval_s
@@ -139,6 +140,7 @@ class Transfer(Generic[Counted]):
 
     def step(self) -> None:
         """One turn of the loop."""
+        small = self._records_max < self._config.limits.batch_records
         batches = self._poll()
         if self._aborted:  # in a callback of poll: the batches are from beyond what was rewound
             raise TransactionAborted("partitions were lost with work on them uncommitted")
@@ -155,7 +157,7 @@ class Transfer(Generic[Counted]):
             if position is not None and position != before:
                 self._next[partition] = position
                 self._dirty = True
-        if self._clock.monotonic_s() - self._committed_s >= self._commit_interval_s:
+        if small or self._clock.monotonic_s() - self._committed_s >= self._commit_interval_s:
             self._commit_if_dirty()
             left = self._left()
             self.finished = left == 0
@@ -171,7 +173,7 @@ class Transfer(Generic[Counted]):
 
     def _poll(self) -> Sequence[RecordBatch]:
         try:
-            batches = self._consumer.poll(self._config.limits.batch_records, _POLL_TIMEOUT_S)
+            batches = self._consumer.poll(self._records_max, _POLL_TIMEOUT_S)
         except RetriableError as error:
             if self._problem != str(error):
                 self._problem = str(error)
@@ -189,6 +191,7 @@ class Transfer(Generic[Counted]):
         commit(next_offsets, (), self._producer, self._consumer, self._commit_timeout_s)
         self._dirty = False
         self._backoff_s = _BACKOFF_START_S
+        self._records_max = min(2 * self._records_max, self._config.limits.batch_records)
         self.done.add(self._open)
         self._open = self._tally()
 
@@ -214,6 +217,8 @@ class Transfer(Generic[Counted]):
         """Give up what was written since the last commit, and go back to its offsets."""
         log.error("transaction aborted, going back to the committed offsets: %s", error)
         self._aborted, self._dirty, self._open = True, False, self._tally()
+        # If it was too much to be delivered in time, as much would be again.
+        self._records_max = max(self._records_max // 2, 1)
         try:
             self._producer.abort()
             self._consumer.rewind(list(self._next))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import defaultdict
+from itertools import pairwise
 from threading import Event
 
 import numpy as np
@@ -316,6 +317,23 @@ def test_an_aborted_transaction_is_done_again_without_doubles(on, call, after):
     copying.loop.run(Event())
     assert [body["value"] for body in values(on.read(TARGET))] == list(range(40))
     assert on.committed(GROUP) == {Partition(SOURCE, 0): 40}
+
+
+def test_after_an_abort_commits_are_small_and_grow_again(on):
+    steady(on, 400)
+    copying = Copying(on, config=settings(limits={"batch_records": 80}))
+    copying.turn(2)
+    assert on.committed(GROUP)[Partition(SOURCE, 0)] == 160
+    for _ in range(2):  # what was read could not be delivered in time
+        copying.loop._discard(TransactionAborted("records left"))
+    found = [160]
+    for _ in range(6):  # the clock stands still: no commit is due
+        copying.turn(commit=False)
+        found.append(on.committed(GROUP)[Partition(SOURCE, 0)])
+    assert [b - a for a, b in pairwise(found) if a != b] == [20, 40]
+    copying.turn()
+    assert on.committed(GROUP)[Partition(SOURCE, 0)] == 400
+    assert len(on.read(TARGET)) == 400
 
 
 @pytest.mark.parametrize("call", ["producer.abort", "consumer.rewind"])
