@@ -1,4 +1,4 @@
-"""The metrics that a worker really exposes, and what PromQL makes use of them."""
+"""The metrics that are really exposed, and what PromQL makes use of them."""
 
 import re
 from collections.abc import Iterator
@@ -35,26 +35,26 @@ class Family:
     samples: frozenset[str]
 
 
-def metrics_in_use() -> Metrics:
-    """Return metrics of which every one has a sample."""
+def metrics_in_use() -> tuple[Metrics, HttpMetrics]:
+    """Return metrics of which every one has a sample, on one registry."""
     newest_us = 1_699_999_990_000_000
     status = WorkerStatus(None, (PartitionStatus(PARTITION, 5, 8, newest_us, 3, 4096),))
     metrics = Metrics(lambda: status, FixedClock())
     metrics.record({PARTITION: Tally()})
     metrics.stage_seconds.labels("decode").observe(0.001)
-    return metrics
+    http = HttpMetrics(metrics.registry, lambda: 0)
+    http.count("last-v1.1", 200, 0.01)
+    return metrics, http
 
 
 def other_families() -> dict[str, Family]:
-    """Return what is beside a worker's metrics: of `streamdet serve`, and of several's parent."""
-    registry = CollectorRegistry()
-    HttpMetrics(registry, lambda: 0).count("last-v1.1", 200, 0.01)
-    return _families(registry) | _families(WorkerMetrics([1]).registry)
+    """Return what is beside them: of several workers' parent."""
+    return _families(WorkerMetrics([1]).registry)
 
 
 def families() -> dict[str, Family]:
-    """Return the catalogue of a worker by name."""
-    return _families(metrics_in_use().registry)
+    """Return the catalogue by name."""
+    return _families(metrics_in_use()[0].registry)
 
 
 def _families(registry: CollectorRegistry) -> dict[str, Family]:

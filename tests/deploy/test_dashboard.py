@@ -129,7 +129,7 @@ def test_every_expression_parses(promtool, tmp_path):
 
 
 def test_every_panel_has_something_to_show_of_a_worker_at_work(prometheus_binary):
-    metrics = metrics_in_use()
+    metrics, http = metrics_in_use()
     pages = {"/metrics": lambda: (HTTPStatus.OK, CONTENT_TYPE, metrics.render())}
     with (
         WebServer("127.0.0.1", 0, pages) as server,
@@ -139,6 +139,7 @@ def test_every_panel_has_something_to_show_of_a_worker_at_work(prometheus_binary
         deadline = time.monotonic() + ANSWER_TIMEOUT_S
         while empty and time.monotonic() < deadline:
             work(metrics)
+            http.count("last-v1.1", 200, 0.01)
             time.sleep(0.5)
             empty = [each for each in empty if not any(numbers(prometheus, each))]
     assert empty == []
