@@ -211,6 +211,7 @@ def _bare(bootstrap: str, run: str, stop: threading.Event) -> None:
             source = {"partition": message.partition(), "offset": message.offset()}
             producer.produce(f"events-{run}", json.dumps({"source": source}).encode())
         if spikes:
+            producer.flush(30)  # offsets put in beside records on their way cost retries
             offsets = consumer.position(consumer.assignment())
             producer.send_offsets_to_transaction(offsets, consumer.consumer_group_metadata())
             producer.commit_transaction(30)

@@ -314,8 +314,9 @@ class EventTime:
 
     def sweep_is_due(self) -> bool:
         """Return whether series that are silent should be looked at; then count it as done."""
-        now_us = self.watermark_us
-        if self._sweep_every_us is None or now_us is None or self.replays:
+        if self._sweep_every_us is None or self.replays:
+            return False
+        if (now_us := self.watermark_us) is None:
             return False
         if self.swept and abs(now_us - self.swept.time_us) <= self._sweep_every_us:
             return False
@@ -344,11 +345,10 @@ class EventTime:
 
     def _waiting(self, n: int) -> Waiting:
         """Return the arena, with room for n points more."""
-        needed = int(self._ends[USED]) + n
-        if self._sweep_every_us is not None and needed > len(self._arena):
-            larger = np.zeros(max(needed, 2 * len(self._arena)), PENDING)
-            larger[: len(self._arena)] = self._arena
-            self._arena = larger
+        if self._sweep_every_us is not None:
+            needed, room = int(self._ends[USED]) + n, len(self._arena)
+            if needed > room:
+                self._arena = np.append(self._arena, np.zeros(max(needed - room, room), PENDING))
         return Waiting(self._arena, self._ends, self._scratch, self._points_max)
 
 

@@ -138,9 +138,12 @@ class Roster:
             found[here] = pool.header["rollup"][handles[here] & 0xFFFFFFFF]
         return found
 
-    def settings(self, handle: int) -> DetectionConfig:
-        """Return what the series of `handle` is judged by."""
-        return self._overridden.get(handle) or self._rule(self._store.name(handle))
+    def settings(self, handle: int, name: str | None = None) -> DetectionConfig:
+        """Return what the series of `handle` is judged by.
+
+        name : the series', where it is known already
+        """
+        return self._overridden.get(handle) or self._rule(name or self._store.name(handle))
 
     def series(self, handle: int) -> SeriesId:
         """Return the series of `handle`."""

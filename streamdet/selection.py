@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from streamdet.config import Config
 from streamdet.kernels.header import ABSENT, JUDGE, RETURNED
+from streamdet.kernels.incident import NONE, ONSET, RECOVERED
 from streamdet.roster import Roster
 from streamdet.serde.event import event_id
 from streamdet.state.store import Pool, Store
@@ -66,20 +67,20 @@ class Selection:
         the points that follow; so every way of publishing has the onsets, and all are taken.
         """
         released, verdicts = judged.released, judged.verdicts
-        recovered = verdicts.state == IncidentState.RECOVERED
-        published = {
-            "anomalies": verdicts.is_anomaly | recovered,
-            "onsets": (verdicts.state == IncidentState.ONSET) | recovered,
-            "all": released.use == JUDGE,
-        }[self._config.output.publish] | (released.use >= ABSENT)
-        index = np.flatnonzero(published)
+        publish = self._config.output.publish
+        if publish == "all":
+            published = released.use == JUDGE
+        else:
+            told = verdicts.is_anomaly if publish == "anomalies" else verdicts.state == ONSET
+            published = told | (verdicts.state == RECOVERED)
+        index = (published | (released.use >= ABSENT)).nonzero()[0]
         if len(index):
             yield from self._rows(released, verdicts, index)
 
     def keep_onsets(self, judged: Judged) -> None:
         """Keep the ids that `select` would keep, where nothing is published: in a replay."""
         released, verdicts = judged.released, judged.verdicts
-        for i in np.flatnonzero(verdicts.state == IncidentState.ONSET).tolist():
+        for i in np.flatnonzero(verdicts.state == ONSET).tolist():
             handle = int(released.handle[i])
             pool, slot = self._store.at(handle)
             made = event_id(
@@ -112,16 +113,16 @@ class Selection:
             pool = pools[number]
             name = pool.names[slot]
             assert name is not None, "a handle in use has a name"
-            settings = self._roster.settings(handle)
+            settings = self._roster.settings(handle, name)
             kind = _KINDS[use]
             made = event_id(config_hash, name, partition, offset, element, kind)
             status = "incomplete" if incomplete else "ok"
             if kind == "point" and math.isnan(expected):
                 status = "warming"
             incident = None
-            if state != IncidentState.NONE:
+            if state != NONE:
                 its = incidents[number] = incidents[number] or Incidents(pool)
-                if state == IncidentState.ONSET:
+                if state == ONSET:
                     its.keep(slot, made)
                 incident = its.of(slot)
             yield Verdict(

@@ -19,6 +19,7 @@ from streamdet.detectors import DETECTORS
 from streamdet.event_time import EventTime, Past
 from streamdet.kernels import release as counted
 from streamdet.kernels.align import Arrivals
+from streamdet.kernels.incident import ONSET
 from streamdet.kernels.release import Columns
 from streamdet.lifecycle import State, step
 from streamdet.metrics import Tally, severity_class
@@ -27,7 +28,6 @@ from streamdet.selection import Selection
 from streamdet.state.ledger import Ledger
 from streamdet.state.store import FULL, MISSING, Pool, Store
 from streamdet.types import (
-    IncidentState,
     Judged,
     Outcome,
     Partition,
@@ -114,7 +114,7 @@ class Task:
         handles : int64[n]
             As `route` gave them; changed in place where a series moves to a longer ring.
         """
-        outcome = np.full(len(points), Outcome.OK, np.uint8)  # also what restored state contains
+        outcome = np.zeros(len(points), np.uint8)  # OK, also what restored state contains
         known = np.arange(len(points))
         if len(known) and (handles.min() < 0 or points.offset[0] < self.contains_before):
             outcome[handles == MISSING] = Outcome.DEAD_LETTERED
@@ -241,7 +241,7 @@ class Task:
         Series of two pools never meet. `outcome`, uint8[n], is changed in place.
         """
         for number, pool in enumerate(self.store.pools):
-            index = np.flatnonzero(handles >> 32 == number)
+            index = (handles >> 32 == number).nonzero()[0]
             if len(index) == 0:
                 continue
             columns = [_at(column[..., start : start + len(handles)], index) for column in arrivals]
@@ -318,11 +318,11 @@ class Task:
         for reject in points.rejects:
             tally.dead_letters[reject.reason] += 1
             tally.undecodable[reject.reason] += reject.element is None
-        for i in np.flatnonzero(verdicts.is_anomaly).tolist():
+        for i in verdicts.is_anomaly.nonzero()[0].tolist():
             above = verdicts.value[i] > verdicts.expected_value[i]
             direction = "positive" if above else "negative"
             tally.anomalies[direction, severity_class(float(verdicts.severity[i]))] += 1
-            tally.incidents[direction] += int(verdicts.state[i]) == IncidentState.ONSET
+            tally.incidents[direction] += int(verdicts.state[i]) == ONSET
         self._count_event_time()
         self.next_offset = int(batch.offsets[-1]) + 1
         self.changed = True

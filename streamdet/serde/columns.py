@@ -53,6 +53,8 @@ class Parsed(NamedTuple):
     second_key: NDArray[np.int64]
     """Shape (n, 2): start and end in `buffer`."""
     rows: Rows
+    all_points: bool
+    """Whether each text is a point, as most often."""
 
     def key_bytes(self, row: int) -> bytes:
         """Return the spelling of the series of a point."""
@@ -92,8 +94,10 @@ def parse(texts: Texts, rules: PointRules, max_bytes: int, *, whole: bool) -> Pa
     n = len(texts.texts)
     # One copy of all that was fetched, into memory that the parser then finds in the cache.
     buffer = np.frombuffer(b"".join([*texts.texts, _NOTHING]), np.uint8)
-    start = np.cumsum(texts.size) - texts.size
-    size = np.where(texts.size > max_bytes, 0, texts.size)
+    start = texts.size.cumsum() - texts.size
+    size = texts.size
+    if size.max(initial=0) > max_bytes:
+        size = np.where(size > max_bytes, 0, size)
     form, second_key = np.empty(n, np.uint8), np.empty((n, 2), np.int64)
     parts: list[Rows] = []
     at, room = 0, n
@@ -112,7 +116,7 @@ def parse(texts: Texts, rules: PointRules, max_bytes: int, *, whole: bool) -> Pa
     rows = parts[0]
     if len(parts) > 1:
         rows = Rows._make([np.concatenate(columns) for columns in zip(*parts, strict=True)])
-    return Parsed(buffer, form, second_key, rows)
+    return Parsed(buffer, form, second_key, rows, bool((form == POINT).all()))
 
 
 def _rows(room: int) -> Rows:
@@ -136,13 +140,11 @@ def points_of(parsed: Parsed, offsets: NDArray[np.int64], record_us: NDArray[np.
     offsets, record_us : int64, of each record
     """
     rows, buffer = parsed.rows, parsed.buffer
-    if (parsed.form == ARRAY).any():
+    if not parsed.all_points and (parsed.form == ARRAY).any():
         rows = Rows._make([column[parsed.form[rows.record] != ARRAY] for column in rows])
     start, size = rows.key_start, rows.key_size
-    apart = np.flatnonzero(parsed.second_key[:, 1])
-    if len(apart):
-        buffer = _join_keys(parsed, rows, apart)
-    all_points = bool((parsed.form == POINT).all())
+    if parsed.second_key.any():
+        buffer = _join_keys(parsed, rows)
     return Points(
         record=rows.record,
         element=rows.element,
@@ -152,12 +154,12 @@ def points_of(parsed: Parsed, offsets: NDArray[np.int64], record_us: NDArray[np.
         key_start=start,
         key_size=size,
         raw=np.ones(len(start), np.bool_),
-        offset=offsets if all_points else offsets[rows.record],
-        record_us=record_us if all_points else record_us[rows.record],
+        offset=offsets if parsed.all_points else offsets[rows.record],
+        record_us=record_us if parsed.all_points else record_us[rows.record],
     )
 
 
-def _join_keys(parsed: Parsed, rows: Rows, apart: NDArray[np.int64]) -> NDArray[np.uint8]:
+def _join_keys(parsed: Parsed, rows: Rows) -> NDArray[np.uint8]:
     """Let the keys of `rows` that stand in two spans be one; return the buffer that has them."""
     taken = parsed.second_key[:, 1] > 0
     taken &= parsed.form != NOT_SURE

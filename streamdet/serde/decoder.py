@@ -29,6 +29,7 @@ class Decoder:
     def __init__(self, limits: DecodeLimits) -> None:
         self._limits = limits
         self._records = RecordDecoder(limits)
+        self._rules = {unit: _rules(limits, unit) for unit in TICKS}
 
     def decode(self, batch: RecordBatch, timestamp_unit: TimestampUnit) -> Points:
         """Return the points of `batch` in record order, and a `Reject` for whatever is refused.
@@ -48,12 +49,12 @@ class Decoder:
             values = [value or b"" for value in values]
         parsed = parse(
             Texts(values, batch.sizes, np.ones(len(values), np.bool_), own_us, latest_us),
-            self._rules(timestamp_unit),
+            self._rules[timestamp_unit],
             self._limits.max_record_bytes,
             whole=True,
         )
         points = points_of(parsed, batch.offsets, own_us)
-        if ((parsed.form == POINT) | (parsed.form == REQUEST)).all():
+        if parsed.all_points or ((parsed.form == POINT) | (parsed.form == REQUEST)).all():
             return points
         opened = self._open(batch, np.flatnonzero(parsed.form == NOT_SURE).tolist())
         careful = self._of_arrays(parsed, opened)
@@ -106,7 +107,7 @@ class Decoder:
         latest_us = latest_us[record]
         named = np.array([identity is None for identity in opened.identities])
         texts = Texts(opened.texts, sizes_of(opened.texts), named, own_us, latest_us)
-        rules, max_bytes = self._rules(unit), self._limits.max_record_bytes
+        rules, max_bytes = self._rules[unit], self._limits.max_record_bytes
         parsed = parse(texts, rules, max_bytes, whole=False)
         taken = parsed.form != NOT_SURE
         row = (np.cumsum(taken) - 1).tolist()
@@ -147,33 +148,32 @@ class Decoder:
             rows.record[its], rows.element[its], rows.time_us[its], rows.value[its], identities
         )
 
-    def _rules(self, unit: TimestampUnit) -> PointRules:
-        multiplier, divisor = TICKS[unit]
-        return PointRules(
-            self._limits.name_max_bytes,
-            self._limits.dimension_value_max_bytes,
-            self._limits.max_dimensions,
-            multiplier,
-            divisor,
-            self._limits.earliest_us,
-            self._limits.points_max,
-        )
-
     def _bounds_us(
         self, timestamps_ms: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return each record's own time, or NO_TIME, and the latest event time it may hold."""
         future_us = self._limits.max_future_us
-        if (
-            len(timestamps_ms)
-            and 0 <= timestamps_ms.min() <= timestamps_ms.max() <= LAST_US // 1_000
-        ):
+        # As unsigned, what is negative is larger than any time.
+        if timestamps_ms.view(np.uint64).max(initial=0) <= LAST_US // 1_000:
             own_us = timestamps_ms * 1_000
             return own_us, np.minimum(own_us + future_us, LAST_US)
         known = (timestamps_ms >= 0) & (timestamps_ms <= LAST_US // 1_000)
         own_us = np.where(known, timestamps_ms, 0) * 1_000
         latest_us = np.where(known, own_us + future_us, LAST_US)
         return np.where(known, own_us, NO_TIME), np.minimum(latest_us, LAST_US)
+
+
+def _rules(limits: DecodeLimits, unit: TimestampUnit) -> PointRules:
+    multiplier, divisor = TICKS[unit]
+    return PointRules(
+        limits.name_max_bytes,
+        limits.dimension_value_max_bytes,
+        limits.max_dimensions,
+        multiplier,
+        divisor,
+        limits.earliest_us,
+        limits.points_max,
+    )
 
 
 @dataclass(slots=True)

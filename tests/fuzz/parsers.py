@@ -90,7 +90,7 @@ class Reading:
         limits = _NARROW_LIMITS if given.narrow else {"earliest_us": 0}
         self._modules, self._given = modules, given
         self._limits = modules.limits.DecodeLimits(**limits)
-        self._rules = modules.decoder.Decoder(self._limits)._rules(given.unit)
+        self._rules = modules.decoder.Decoder(self._limits)._rules[given.unit]
         last_us, no_time = modules.scalars.LAST_US, modules.scalars.NO_TIME
         self._own_us = no_time if given.own_us is None else given.own_us
         future_us = self._limits.max_future_us
