@@ -13,10 +13,12 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, Protocol
 
-from numba import config, njit
+from numba import config
 from numba.core.registry import cpu_target
 from numba.core.serialize import dumps
 from numba.misc.appdirs import AppDirs
+
+from streamdet.kernels.linked import Kernel
 
 
 def _cache_folder() -> str:
@@ -131,7 +133,7 @@ def _digest(key: object, written: bytes) -> bytes:
 
 
 _POLICY: dict[str, Any] = {
-    "cache": config.CACHE_DIR != "",  # type: ignore[attr-defined]
+    "nopython": True,
     "nogil": True,
     "fastmath": False,
     "error_model": "numpy",
@@ -155,6 +157,8 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     - no `_nrt`, numba's allocator and counter of references: a kernel allocates nothing, and numba
       refuses to compile one that would (see `allocating`).
     - `no_cfunc_wrapper`: nobody calls a kernel from C, and compiling the way in took a tenth.
+    - what it calls is no library of its own, but a part of it (`linked`): that, and a wrapper for
+      Python around each, were more than half of the time of compiling.
     - no `parallel`: a worker owns partitions, not cores; a thread pool of numba's would compete
       with the other workers of the machine.
 
@@ -183,8 +187,11 @@ def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _compiled(function: Callable[..., Any], **changes: bool) -> Callable[..., Any]:
-    compiled: Callable[..., Any] = njit(**{**_POLICY, **changes})(function)
-    cache: Any = getattr(compiled, "_cache", None)  # none with NUMBA_DISABLE_JIT
-    if hasattr(cache, "_cache_file"):
+    if config.DISABLE_JIT:  # type: ignore[attr-defined]
+        return function
+    compiled = Kernel(function, targetoptions={**_POLICY, **changes})
+    if config.CACHE_DIR != "":  # type: ignore[attr-defined]
+        compiled.enable_caching()
+        cache: Any = compiled._cache  # type: ignore[attr-defined]
         cache._cache_file = _Checked(cache._cache_file)
     return compiled
