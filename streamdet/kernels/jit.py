@@ -7,7 +7,7 @@ import hashlib
 import importlib
 import pickle
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -66,26 +66,30 @@ _import_without_scipy("numba.np.arraymath")
 
 
 @contextmanager
-def compiled_once() -> Iterator[bool]:
-    """Hold the block, which compiles every kernel, to one process at a time; True: there is need.
+def compiled_once(kernels: Collection[str]) -> Iterator[bool]:
+    """Hold the block, which compiles some kernels, to one process at a time; True: there is need.
 
     Workers that start together, with nothing kept yet, would each compile everything. Once a
     process of this processor and numba has come to the end of the block, all go through at once.
+
+    kernels : what the block compiles, by names of the caller's
     """
     folder = str(config.CACHE_DIR)  # type: ignore[attr-defined]
     processor = repr(cpu_target.target_context.codegen().magic_tuple())
-    mark = Path(folder, f"whole-{hashlib.sha256(processor.encode()).hexdigest()[:16]}")
-    if folder == "" or mark.exists():
+    mark = f"whole-{hashlib.sha256(processor.encode()).hexdigest()[:16]}"
+    marks = [Path(folder, f"{mark}-{name}") for name in kernels]
+    if folder == "" or all(each.exists() for each in marks):
         yield False
         return
     with ExitStack() as held:
         with suppress(OSError):  # not every file system has locks; then each compiles
-            lock = held.enter_context(mark.with_suffix(".lock").open("w"))
+            lock = held.enter_context(Path(folder, f"{mark}.lock").open("w"))
             fcntl.flock(lock, fcntl.LOCK_EX)
-        needed = not mark.exists()
+        needed = not all(each.exists() for each in marks)
         yield needed
         with suppress(OSError):
-            mark.touch()
+            for each in marks:
+                each.touch()
 
 
 class _CacheFile(Protocol):
