@@ -70,7 +70,7 @@ def run(config: Config) -> int:
     topics.check(inputs, list(config.output_topics), config.state.topic)
 
     began_s = time.monotonic()
-    warm()  # before joining the group: compiling may take longer than a member may be silent
+    warm(config.detectors)  # before joining: compiling may outlast a member's leave to be silent
     compiled_s = time.monotonic() - began_s
     log.info("kernels ready after %.1f s", compiled_s)
 

@@ -1,15 +1,17 @@
 """Compiles every kernel, or takes it from the cache: ``python -m streamdet.warm``.
 
-A worker does this before it joins its group, and an image at its build, so that no batch waits
-for the compiler. A batch with every form of input goes the ordinary way, so the kernels meet the
-very types that they will meet in the pipeline.
+A worker does this before it joins its group, for the detectors of its configuration, and an image
+at its build, so that no batch waits for the compiler. A batch with every form of input goes the
+ordinary way, so the kernels meet the very types that they will meet in the pipeline.
 """
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
+from collections.abc import Collection
 
 import numpy as np
 
@@ -23,7 +25,7 @@ from streamdet.state.store import Pool
 from streamdet.task import Task
 from streamdet.types import Partition, Record
 
-_LARGEST = "forecast"
+_LARGEST, _SMALLEST = "forecast", "threshold"
 
 _PLAIN = b'{"metric":"a","dimensions":{"b":"c"},"timestamp":1600000000000,"value":1}'
 _APART = b'{"metric":"a","timestamp":1600000060000,"value":1,"dimensions":{"b":"c"}}'
@@ -46,19 +48,21 @@ class _Batch:
         return Record(self.partition, index, -1, None, self.values[index])
 
 
-def warm() -> None:
-    """Send plain points, and points of every form, through decode, route and every detector.
+def warm(detectors: Collection[str] = tuple(DETECTORS)) -> None:
+    """Send plain points, and points of every form, through decode, route and `detectors`.
 
     With nothing kept, half of the compiling, the largest detector's kernel, is done by a second
     process at the same time; when several workers start together, by one of them for all.
     """
-    with compiled_once() as needed:
+    # The smallest always: its points go through all else while the largest is compiled aside.
+    names = sorted({_SMALLEST, *detectors}, key=lambda each: (each == _LARGEST, each))
+    with compiled_once(names) as needed:
         aside = None
-        if needed and (os.cpu_count() or 1) > 1:
+        if needed and _LARGEST in names and (os.cpu_count() or 1) > 1:
             aside = subprocess.Popen(  # noqa: S603  # this module
                 [sys.executable, "-m", "streamdet.warm", _LARGEST], stdin=subprocess.DEVNULL
             )
-        for name in sorted(DETECTORS, key=lambda each: each == _LARGEST):
+        for name in names:
             if name == _LARGEST and aside is not None:
                 aside.wait()  # whatever came of it: what it has not kept is compiled here
             detection = {"detector": name, "upperBound": 0}  # `threshold` needs a bound
@@ -88,6 +92,7 @@ def _send(config: Config) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:]:
+        gc.disable()  # a tenth of the time; the process ends before its memory matters
         warm_detector(sys.argv[1])
     else:
         warm()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from threading import Thread
 
 import pytest
@@ -21,12 +25,6 @@ def compiled():
 
 
 def test_after_warming_up_no_batch_waits_for_the_compiler():
-    warm()
-    before = compiled()
-    on = broker()
-    plain = [point(m, 1.0, host="a").replace(b" ", b"") for m in range(20)]
-    plain += [point(m, 1.0, host="b") for m in range(99)] + [point(0, 1.0, "t")]
-    produce(on, [*plain, b"[" + point(30, 1.0) + b"]", b"broken", None])
     rules = [
         {
             "match": {"dimensions": {"host": "b"}},
@@ -34,8 +32,43 @@ def test_after_warming_up_no_batch_waits_for_the_compiler():
         },
         {"match": {"metric": "t"}, "set": {"detector": "threshold", "lowerBound": 0}},
     ]
-    Worker(on, config(rules=rules)).drain()
+    settings = config(rules=rules)
+    warm(settings.detectors)
+    before = compiled()
+    on = broker()
+    plain = [point(m, 1.0, host="a").replace(b" ", b"") for m in range(20)]
+    plain += [point(m, 1.0, host="b") for m in range(99)] + [point(0, 1.0, "t")]
+    produce(on, [*plain, b"[" + point(30, 1.0) + b"]", b"broken", None])
+    Worker(on, settings).drain()
     assert compiled() == before
+
+
+KEPT = """if True:
+    import sys
+    from streamdet.kernels import forecast, spectral_residual, threshold
+    from streamdet.warm import warm
+    warm(sys.argv[1:])
+    for each in (forecast._detect, spectral_residual.detect, threshold.detect):
+        print(len(each.signatures), sum(each.stats.cache_hits.values()))
+"""
+
+
+def test_only_the_detectors_that_are_asked_for_are_compiled(tmp_path):
+    def start(*names):
+        done = subprocess.run(
+            [sys.executable, "-c", KEPT, *names],
+            cwd=Path(__file__).parents[1],
+            env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+            timeout=300,
+        )
+        return [tuple(map(int, line.split())) for line in done.stdout.splitlines()]
+
+    assert start("threshold") == [(0, 0), (0, 0), (1, 0)]
+    assert start("spectral_residual") == [(0, 0), (1, 0), (1, 1)]
+    assert start("spectral_residual") == [(0, 0), (1, 1), (1, 1)]
 
 
 @pytest.fixture
@@ -47,11 +80,11 @@ def test_of_workers_that_start_together_one_compiles_and_the_others_wait(nothing
     told = []
 
     def start():
-        with jit.compiled_once() as needed:
+        with jit.compiled_once(["a"]) as needed:
             told.append(needed)
 
     other = Thread(target=start)
-    with jit.compiled_once() as needed:
+    with jit.compiled_once(["a"]) as needed:
         other.start()
         other.join(0.2)
         assert needed
@@ -62,14 +95,22 @@ def test_of_workers_that_start_together_one_compiles_and_the_others_wait(nothing
     assert told == [False, False]
 
 
+def test_what_was_compiled_with_more_beside_it_is_not_compiled_again(nothing_kept):
+    needs = []
+    for kernels in (["a"], ["a", "b"], ["b"], ["a", "b"], ["c"]):
+        with jit.compiled_once(kernels) as needed:
+            needs.append(needed)
+    assert needs == [True, True, False, False, True]
+
+
 def test_compiling_that_failed_is_left_to_the_next(nothing_kept):
-    with pytest.raises(MemoryError), jit.compiled_once():
+    with pytest.raises(MemoryError), jit.compiled_once(["a"]):
         raise MemoryError
-    with jit.compiled_once() as needed:
+    with jit.compiled_once(["a"]) as needed:
         assert needed
 
 
 def test_where_nothing_can_be_kept_nobody_waits(monkeypatch):
     monkeypatch.setattr(jit.config, "CACHE_DIR", "")
-    with jit.compiled_once() as needed:
+    with jit.compiled_once(["a"]) as needed:
         assert not needed

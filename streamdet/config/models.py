@@ -284,12 +284,21 @@ class Config(Section):
         return lookup
 
     @property
+    def detectors(self) -> frozenset[str]:
+        """The names of all that may judge a series."""
+        return frozenset(detection.detector for detection in self._detections)
+
+    @property
     def output_topics(self) -> tuple[str, ...]:
         """The topics a worker writes: output.late only where something is sent there."""
         written = (self.output.anomalies, self.output.dead_letters)
-        every = (self.detection, *(rule.over(self.detection) for rule in self.rules))
-        late = any(detection.late == "topic" for detection in every)
+        late = any(detection.late == "topic" for detection in self._detections)
         return (*written, self.output.late) if late else written
+
+    @property
+    def _detections(self) -> tuple[DetectionConfig, ...]:
+        """Everything that `detection_for` may return."""
+        return (self.detection, *(rule.over(self.detection) for rule in self.rules))
 
     @cached_property
     def detection_hash(self) -> str:

@@ -7,16 +7,18 @@ import hashlib
 import importlib
 import pickle
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, Protocol
 
-from numba import config, njit
+from numba import config
 from numba.core.registry import cpu_target
 from numba.core.serialize import dumps
 from numba.misc.appdirs import AppDirs
+
+from streamdet.kernels.linked import Kernel
 
 
 def _cache_folder() -> str:
@@ -64,26 +66,30 @@ _import_without_scipy("numba.np.arraymath")
 
 
 @contextmanager
-def compiled_once() -> Iterator[bool]:
-    """Hold the block, which compiles every kernel, to one process at a time; True: there is need.
+def compiled_once(kernels: Collection[str]) -> Iterator[bool]:
+    """Hold the block, which compiles some kernels, to one process at a time; True: there is need.
 
     Workers that start together, with nothing kept yet, would each compile everything. Once a
     process of this processor and numba has come to the end of the block, all go through at once.
+
+    kernels : what the block compiles, by names of the caller's
     """
     folder = str(config.CACHE_DIR)  # type: ignore[attr-defined]
     processor = repr(cpu_target.target_context.codegen().magic_tuple())
-    mark = Path(folder, f"whole-{hashlib.sha256(processor.encode()).hexdigest()[:16]}")
-    if folder == "" or mark.exists():
+    mark = f"whole-{hashlib.sha256(processor.encode()).hexdigest()[:16]}"
+    marks = [Path(folder, f"{mark}-{name}") for name in kernels]
+    if folder == "" or all(each.exists() for each in marks):
         yield False
         return
     with ExitStack() as held:
         with suppress(OSError):  # not every file system has locks; then each compiles
-            lock = held.enter_context(mark.with_suffix(".lock").open("w"))
+            lock = held.enter_context(Path(folder, f"{mark}.lock").open("w"))
             fcntl.flock(lock, fcntl.LOCK_EX)
-        needed = not mark.exists()
+        needed = not all(each.exists() for each in marks)
         yield needed
         with suppress(OSError):
-            mark.touch()
+            for each in marks:
+                each.touch()
 
 
 class _CacheFile(Protocol):
@@ -131,7 +137,7 @@ def _digest(key: object, written: bytes) -> bytes:
 
 
 _POLICY: dict[str, Any] = {
-    "cache": config.CACHE_DIR != "",  # type: ignore[attr-defined]
+    "nopython": True,
     "nogil": True,
     "fastmath": False,
     "error_model": "numpy",
@@ -155,6 +161,8 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     - no `_nrt`, numba's allocator and counter of references: a kernel allocates nothing, and numba
       refuses to compile one that would (see `allocating`).
     - `no_cfunc_wrapper`: nobody calls a kernel from C, and compiling the way in took a tenth.
+    - what it calls is no library of its own, but a part of it (`linked`): that, and a wrapper for
+      Python around each, were more than half of the time of compiling.
     - no `parallel`: a worker owns partitions, not cores; a thread pool of numba's would compete
       with the other workers of the machine.
 
@@ -183,8 +191,11 @@ def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _compiled(function: Callable[..., Any], **changes: bool) -> Callable[..., Any]:
-    compiled: Callable[..., Any] = njit(**{**_POLICY, **changes})(function)
-    cache: Any = getattr(compiled, "_cache", None)  # none with NUMBA_DISABLE_JIT
-    if hasattr(cache, "_cache_file"):
+    if config.DISABLE_JIT:  # type: ignore[attr-defined]
+        return function
+    compiled = Kernel(function, targetoptions={**_POLICY, **changes})
+    if config.CACHE_DIR != "":  # type: ignore[attr-defined]
+        compiled.enable_caching()
+        cache: Any = compiled._cache  # type: ignore[attr-defined]
         cache._cache_file = _Checked(cache._cache_file)
     return compiled

@@ -171,7 +171,7 @@ class Service:
         # as many calls as processes: none of them is idle, so each call makes one
         calls = [self._workers.run(worker.warm) for _ in range(self._n_workers)]
         try:
-            await asyncio.gather(self._series_thread.run(warm), *calls)
+            await asyncio.gather(self._series_thread.run(warm, self._config.detectors), *calls)
         except RequestError:
             self._not_ready = "workers cannot start; the log has the reason"
             log.exception("the workers cannot start")

@@ -7,6 +7,11 @@ from streamdet.types import SeriesId
 
 
 class TestDetection:
+    def test_the_detectors_are_those_that_detection_and_rules_name(self, write):
+        assert load().detectors == {"forecast"}
+        rules = "rules: [{match: {}, set: {detector: threshold, upperBound: 1}}]"
+        assert load(write(rules)).detectors == {"forecast", "threshold"}
+
     def test_the_first_rule_that_fits_sets_its_parameters_over_the_defaults(self, write):
         config = load(
             write(
