@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import faulthandler
+import fcntl
 import logging
 import math
 import os
@@ -13,7 +14,7 @@ import socket
 import ssl
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from types import FrameType
 
@@ -53,7 +54,7 @@ from streamdet.warm import warm
 
 log = logging.getLogger(__name__)
 
-_STATE_FILE = "series.state"
+_STATE_FILE, _LOCK_FILE = "series.state", "lock"
 _THREADS = 2  # of the multivariate operations; numpy has threads of its own
 _KEEP_ALIVE_S = 30
 _BACKLOG = 1024
@@ -78,7 +79,7 @@ def run(config: Config) -> int:
         folder = config.serve.folder
         if folder is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="streamdet-")))
-        service = Service(config, _usable(folder), clock)
+        service = Service(config, stack.enter_context(_held(folder)), clock)
         server = _Server(
             _uvicorn_config(config, service.application(access)),
             config.shutdown_timeout.total_seconds(),
@@ -255,11 +256,22 @@ def _listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def _usable(folder: Path) -> Path:
+@contextlib.contextmanager
+def _held(folder: Path) -> Iterator[Path]:
+    """Have `folder` for this process alone: of two, each would overwrite the other's state."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        lock = (folder / _LOCK_FILE).open("ab")
     except OSError as error:
         raise ConfigError(f"serve.folder: {folder}: cannot be written: {error.strerror}") from None
-    return folder
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(
+                f"serve.folder: {folder}: another server works in it; end that one, or give this "
+                "one a folder of its own"
+            ) from None
+        except OSError as error:  # as on some file systems of networks
+            log.warning("serve.folder: %s: cannot be locked: %s", folder, error.strerror)
+        yield folder

@@ -180,6 +180,15 @@ def test_a_signal_ends_it_when_all_is_answered_and_the_state_is_written(tmp_path
         assert [each["metric"] for each in listed] == ["cpu"]
 
 
+def test_of_two_servers_on_one_folder_the_second_is_refused(served):
+    folder = served.data.parent / "kept"
+    command = [sys.executable, "-m", "streamdet", "serve", "--port", "0"]
+    command += ["--set", f"serve.folder={folder}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert f"serve.folder: {folder}: another server works in it" in done.stderr
+
+
 def test_who_does_not_take_its_answers_is_cut_off(strict):
     n_asked = 600
     with socket.create_connection(("127.0.0.1", strict.port), timeout=60) as link:
