@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import faulthandler
 import fcntl
+import gc
 import logging
 import math
 import os
@@ -177,6 +178,7 @@ class Service:
             self._not_ready = "workers cannot start; the log has the reason"
             log.exception("the workers cannot start")
             return
+        gc.freeze()  # as in a worker
         self._not_ready = None
         log.info("ready after %.1f s, %d workers", time.monotonic() - began_s, self._n_workers)
 

@@ -71,7 +71,7 @@ class Request:
         return int(self.slots[-1]) + 1
 
 
-class _Point(msgspec.Struct):
+class _Point(msgspec.Struct, gc=False):  # neither field refers to anything
     value: float
     timestamp: str | None = None
 

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from statsmodels.tsa.seasonal import STL
 
-from streamdet.kernels.stl import stl
+from streamdet.kernels.stl import _median, stl
 
 
 def odd_above(least):
@@ -23,7 +25,10 @@ def twin(values, period):
     return whole.fit(inner_iter=1, outer_iter=15)
 
 
-@pytest.mark.parametrize(("count", "period"), [(13, 6), (100, 12), (101, 2), (500, 24), (340, 168)])
+@pytest.mark.parametrize(
+    ("count", "period"),
+    [(5, 2), (13, 6), (100, 12), (101, 2), (500, 24), (340, 168), (437, 72), (1440, 288)],
+)
 def test_trend_and_season_are_those_of_statsmodels(count, period):
     random = np.random.default_rng(count)
     at = np.arange(count)
@@ -49,3 +54,13 @@ def test_a_season_whose_every_value_has_no_weight_is_the_values_themselves():
     trend, season = stl(values, 4)
     assert np.isfinite(trend).all()
     assert np.isfinite(season).all()
+
+
+@given(st.lists(st.integers(0, 20) | st.floats(0, 1e9), min_size=1, max_size=60))
+def test_the_median_is_the_middle_of_the_sorted_whatever_is_equal(values):
+    assert _median(np.array(values, float)) == np.median(values)
+
+
+def test_the_median_of_values_that_are_no_numbers_ends():
+    assert np.isnan(_median(np.full(5, np.nan)))
+    _median(np.array([1.0, np.nan, 3.0, np.nan, 2.0, 5.0, np.nan]))

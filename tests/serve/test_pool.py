@@ -1,6 +1,7 @@
 """Where requests are computed: bounded, and alive after a death."""
 
 import asyncio
+import gc
 import multiprocessing
 import os
 import threading
@@ -9,7 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 import pytest
 
 from streamdet.serve.operation import Refusal
-from streamdet.serve.pool import Background, Pool, threads
+from streamdet.serve.pool import Background, Pool, processes, threads
 
 
 def test_more_than_may_wait_is_refused_with_when_to_try_again():
@@ -71,3 +72,9 @@ def test_what_nobody_waits_for_is_known_until_it_is_done():
     gate.set()
     assert done.wait(10)
     background.close()
+
+
+def test_no_request_waits_for_the_collector_to_look_at_every_module():
+    pool = processes(1, 0)
+    assert asyncio.run(pool.run(gc.get_freeze_count)) > 10_000
+    pool.close()

@@ -2,7 +2,7 @@
 
 import json
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 import pytest
@@ -149,6 +149,39 @@ def test_timestamps_may_be_written_in_these_ways(stamps):
     from streamdet.univariate.timestamps import parse_timestamps
 
     assert np.diff(parse_timestamps(stamps)).tolist() == [1_000_000]
+
+
+_PLAIN = "2024-02-28T23:59:59Z"
+
+
+@given(st.tuples(*[st.integers(0, most) for most in (9999, 13, 32, 24, 60, 60)]))
+def test_timestamps_that_are_all_plain_are_what_each_is_alone(parts):
+    from streamdet.univariate.timestamps import parse_timestamps
+
+    stamp = "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z".format(*parts)
+    try:
+        expected = datetime.fromisoformat(stamp)
+    except ValueError:
+        with pytest.raises(RequestError, match="index 1 "):
+            parse_timestamps([_PLAIN, stamp])
+        return
+    found = parse_timestamps([_PLAIN, stamp])
+    assert np.diff(found) == (expected - datetime.fromisoformat(_PLAIN)) // timedelta(
+        microseconds=1
+    )
+
+
+@pytest.mark.parametrize("at", range(len(_PLAIN)))
+@pytest.mark.parametrize("sign", ["x", "+", " ", "/", ":", "\0", "é", ""])
+def test_a_timestamp_with_a_wrong_sign_is_told_by_its_index(at, sign):
+    from streamdet.univariate.timestamps import parse_timestamps
+
+    stamp = _PLAIN[:at] + sign + _PLAIN[at + 1 :]
+    try:
+        datetime.fromisoformat(stamp)
+    except ValueError:
+        with pytest.raises(RequestError, match="index 2 "):
+            parse_timestamps([_PLAIN, _PLAIN, stamp])
 
 
 def microseconds(*dates):
