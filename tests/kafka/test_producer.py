@@ -175,12 +175,13 @@ def test_a_commit_without_an_answer_is_settled_by_the_abort(cluster, membership)
 
 
 def test_a_call_that_does_not_return_is_given_up(cluster, membership, monkeypatch):
-    monkeypatch.setattr(producer_module, "_CALL_LATE_S", -4.5)
     producer = transactional(cluster)
     stuck = Event()
     monkeypatch.setattr(producer, "_producer", _Stuck(producer._producer, stuck))
-    with pytest.raises(TransactionAborted, match=r"putting offsets.*did not return"):
-        transact(producer, membership)
+    with monkeypatch.context() as impatient:  # not with those that answer, if late
+        impatient.setattr(producer_module, "_CALL_LATE_S", -4.5)
+        with pytest.raises(TransactionAborted, match=r"putting offsets.*did not return"):
+            transact(producer, membership)
     producer.abort()
     transact(producer, membership)
     producer.close()
