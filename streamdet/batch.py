@@ -1,4 +1,4 @@
-"""What batches of every kind have in common, and a part of a batch, itself a batch."""
+"""What batches of every kind have in common: their sizes, their parts, how much is one."""
 
 from __future__ import annotations
 
@@ -16,6 +16,30 @@ def sizes_of(values: Sequence[bytes | None]) -> NDArray[np.int64]:
         return np.fromiter(map(len, values), np.int64, len(values))  # type: ignore[arg-type]
     except TypeError:  # a tombstone among them; to look for one beforehand takes as long again
         return np.fromiter((len(value or b"") for value in values), np.int64, len(values))
+
+
+class BatchLimit:
+    """How many records are taken at once: half after an abort, twice as many with each commit.
+
+    If it was too much to be delivered in time, as much would be again.
+    """
+
+    def __init__(self, records_max: int) -> None:
+        self._ordinary = records_max
+        self.records = records_max
+
+    @property
+    def is_low(self) -> bool:
+        """Whether there was an abort, and not yet commits enough."""
+        return self.records < self._ordinary
+
+    def halve(self) -> None:
+        """Take note of an abort."""
+        self.records = max(self.records // 2, 1)
+
+    def double(self) -> None:
+        """Take note of a commit."""
+        self.records = min(2 * self.records, self._ordinary)
 
 
 class BatchPart:

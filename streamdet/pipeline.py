@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from threading import Event
 
 from streamdet.assignment import Assignment
+from streamdet.batch import BatchLimit
 from streamdet.clock import Clock
 from streamdet.commit import commit
 from streamdet.config import Config
@@ -64,7 +65,7 @@ class Pipeline:
         self._events = events
         self._clock = clock
         self._dirty = self._awaited = self._aborted = False
-        self._records_max = config.limits.batch_records
+        self._limit = BatchLimit(config.limits.batch_records)
         # Work and commit together stay well below the time after which the brokers abort a
         # transaction by themselves.
         timeout_s = config.transaction_timeout.total_seconds()
@@ -106,7 +107,7 @@ class Pipeline:
         batches = self._poll()
         if self._aborted:  # in a callback of poll: the batches are from beyond what was rewound
             raise TransactionAborted("partitions were lost with work on them uncommitted")
-        small = self._records_max < self._config.limits.batch_records
+        small = self._limit.is_low
         for task, batch in self._assignment.work(batches):
             self._process(task, batch)
             self._commit_if_due(at_once=small)
@@ -116,7 +117,7 @@ class Pipeline:
     def _poll(self) -> Sequence[RecordBatch]:
         timeout_s = 0 if self._assignment.restoring else _POLL_TIMEOUT_S
         try:
-            batches = self._consumer.poll(self._records_max, timeout_s)
+            batches = self._consumer.poll(self._limit.records, timeout_s)
         except RetriableError as error:
             self._show_problem(str(error))
             return ()
@@ -175,7 +176,7 @@ class Pipeline:
                 commit(next_offsets, state, self._producer, self._consumer, self._commit_timeout_s)
             self._dirty = self._awaited = False
             self._backoff_s = _BACKOFF_START_S
-            self._records_max = min(2 * self._records_max, self._config.limits.batch_records)
+            self._limit.double()
             self.metrics.transactions.labels("committed").inc()
             self._assignment.committed()
             self.metrics.record({task.partition: task.take_tally() for task in tasks})
@@ -232,8 +233,7 @@ class Pipeline:
         log.error("transaction aborted, going back to the committed offsets: %s", error)
         self.metrics.transactions.labels("aborted").inc()
         self._aborted, self._dirty, self._awaited = True, False, False
-        # If it was too much to be delivered in time, as much would be again.
-        self._records_max = max(self._records_max // 2, 1)
+        self._limit.halve()
         refused_by = error.topic if isinstance(error, TransactionAborted) else None
         if refused_by == self._config.output.dead_letters:
             self._assignment.hold()

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from threading import Event
 from typing import Generic, Protocol, Self, TypeVar
 
-from streamdet.batch import BatchPart
+from streamdet.batch import BatchLimit, BatchPart
 from streamdet.clock import Clock
 from streamdet.commit import commit
 from streamdet.config import Config
@@ -105,7 +105,7 @@ class Transfer(Generic[Counted]):
         self._next: dict[Partition, int | None] = {}  # of what is assigned; None: nothing read
         self._dirty = False
         self._aborted = False
-        self._records_max = config.limits.batch_records
+        self._limit = BatchLimit(config.limits.batch_records)
         self._commit_interval_s = config.commit_interval.total_seconds()
         self._commit_timeout_s = config.transaction_timeout.total_seconds() / 2
         self._committed_s = clock.monotonic_s() - self._commit_interval_s
@@ -140,7 +140,7 @@ class Transfer(Generic[Counted]):
 
     def step(self) -> None:
         """One turn of the loop."""
-        small = self._records_max < self._config.limits.batch_records
+        small = self._limit.is_low
         batches = self._poll()
         if self._aborted:  # in a callback of poll: the batches are from beyond what was rewound
             raise TransactionAborted("partitions were lost with work on them uncommitted")
@@ -173,7 +173,7 @@ class Transfer(Generic[Counted]):
 
     def _poll(self) -> Sequence[RecordBatch]:
         try:
-            batches = self._consumer.poll(self._records_max, _POLL_TIMEOUT_S)
+            batches = self._consumer.poll(self._limit.records, _POLL_TIMEOUT_S)
         except RetriableError as error:
             if self._problem != str(error):
                 self._problem = str(error)
@@ -191,7 +191,7 @@ class Transfer(Generic[Counted]):
         commit(next_offsets, (), self._producer, self._consumer, self._commit_timeout_s)
         self._dirty = False
         self._backoff_s = _BACKOFF_START_S
-        self._records_max = min(2 * self._records_max, self._config.limits.batch_records)
+        self._limit.double()
         self.done.add(self._open)
         self._open = self._tally()
 
@@ -217,8 +217,7 @@ class Transfer(Generic[Counted]):
         """Give up what was written since the last commit, and go back to its offsets."""
         log.error("transaction aborted, going back to the committed offsets: %s", error)
         self._aborted, self._dirty, self._open = True, False, self._tally()
-        # If it was too much to be delivered in time, as much would be again.
-        self._records_max = max(self._records_max // 2, 1)
+        self._limit.halve()
         try:
             self._producer.abort()
             self._consumer.rewind(list(self._next))
