@@ -87,8 +87,7 @@ class EventTime:
     """
 
     def __init__(self, config: Config) -> None:
-        every = (config.detection, *(rule.over(config.detection) for rule in config.rules))
-        waits = sorted({each.absent_after_us for each in every} - {0})
+        waits = sorted({each.absent_after_us for each in config.detections} - {0})
         self._absences = {absent_after_us: 1 + j for j, absent_after_us in enumerate(waits)}
         self.absent_after_s = waits[0] / 1e6 if waits else None
         """The shortest time after which a series counts as absent; None: no rule asks."""

@@ -43,9 +43,8 @@ class Windows:
         self._numbers: list[NDArray[np.int64]] = []
         self._parts: list[tuple[Released, Verdicts]] = []
         self._n_pending = 0
-        every = (config.detection, *(rule.over(config.detection) for rule in config.rules))
-        self._rolls_up = any(settings.rollup is not None for settings in every)
-        if self._rolls_up or any(settings.window for settings in every):
+        self._rolls_up = any(settings.rollup is not None for settings in config.detections)
+        if self._rolls_up or any(settings.window for settings in config.detections):
             for number, key in enumerate(history.keys):
                 settings = config.detection_for(SeriesId.parse(key.decode()))
                 self.aggregated[number] = settings.window > 0

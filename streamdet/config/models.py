@@ -286,17 +286,17 @@ class Config(Section):
     @property
     def detectors(self) -> frozenset[str]:
         """The names of all that may judge a series."""
-        return frozenset(detection.detector for detection in self._detections)
+        return frozenset(detection.detector for detection in self.detections)
 
     @property
     def output_topics(self) -> tuple[str, ...]:
         """The topics a worker writes: output.late only where something is sent there."""
         written = (self.output.anomalies, self.output.dead_letters)
-        late = any(detection.late == "topic" for detection in self._detections)
+        late = any(detection.late == "topic" for detection in self.detections)
         return (*written, self.output.late) if late else written
 
     @property
-    def _detections(self) -> tuple[DetectionConfig, ...]:
+    def detections(self) -> tuple[DetectionConfig, ...]:
         """Everything that `detection_for` may return."""
         return (self.detection, *(rule.over(self.detection) for rule in self.rules))
 

@@ -6,7 +6,6 @@ As objects of Python a name of 45 bytes takes 103: in a ring of 64 points a twel
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +45,7 @@ class Names:
 
     @property
     def size_bytes(self) -> int:
-        """Memory in use, in bytes; what names that are gone leave, half as much at most, is not."""
+        """Memory in use, in bytes, without what names that are gone have left."""
         each = self._start.itemsize + self._size_bytes.itemsize
         return len(self._texts) - self._unused_bytes + each * self._count
 
@@ -71,11 +70,10 @@ class Names:
     def put(self, slots: NDArray[np.int64], names: Sequence[str]) -> None:
         """Name `slots`, all of which are free, and there."""
         texts = [name.encode() for name in names]
-        sizes = list(map(len, texts))
         if self._unused_bytes > max(len(self._texts) // 2, _TIDY_FROM_BYTES):
             self._tidy()
-        self._start[slots] = [0, *accumulate(sizes)][:-1]
-        self._start[slots] += len(self._texts)
+        sizes = np.fromiter(map(len, texts), np.int32, len(texts))
+        self._start[slots] = len(self._texts) + np.cumsum(sizes, dtype=np.int64) - sizes
         self._size_bytes[slots] = sizes
         self._texts += b"".join(texts)
 
