@@ -26,7 +26,7 @@ test: setup  ## run all tests; a real Kafka is started for them
 check: lint  ## lint, then the tests that need no Kafka: the quick check before a commit
 	@$(BIN)/pytest -m "not kafka" $(ARGS)
 
-torture: setup  ## kill workers and broker under load, check every event: MINUTES=60 SEED=1
+torture: setup  ## kill workers and brokers under load, check every event: MINUTES=60 SEED=1
 	@$(BIN)/python -m tests.torture --minutes $(MINUTES) --seed $(SEED) $(ARGS)
 
 lint: setup  ## check format, style, types and the direction of imports

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import faulthandler
 import gc
 import logging
-import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from threading import Event
-from types import FrameType
 
 from streamdet import __version__, answering, clients, dlq
 from streamdet.clock import Clock, SystemClock
@@ -33,6 +30,7 @@ from streamdet.serde.decoder import Decoder
 from streamdet.serde.event import EventEncoder
 from streamdet.serde.limits import DecodeLimits
 from streamdet.state_topic import Access
+from streamdet.stopping import stopped_by_signals
 from streamdet.transfer import Counted, Transfer, check_topics
 from streamdet.types import OutgoingRecord, Partition, Record, RecordBatch, WorkerStatus
 from streamdet.warm import warm
@@ -62,8 +60,13 @@ def run(config: Config) -> int:
     FatalError, Fenced
         The brokers cannot be reached or refuse us.
     """
-    stop = Event()
-    _stop_on_signals(stop, config.shutdown_timeout.total_seconds())
+    with stopped_by_signals(config.shutdown_timeout.total_seconds()) as stop:
+        _work(config, stop)
+    log.info("left the group, everything committed")
+    return 0
+
+
+def _work(config: Config, stop: Event) -> None:
     log.info("streamdet %s starts, detection settings %s", __version__, config.detection_hash)
     inputs = [topic.name for topic in config.input.topics]
     topics = Topics(clients.options(config, "consumer"))
@@ -83,9 +86,6 @@ def run(config: Config) -> int:
     with WebServer(config.metrics.host, config.metrics.port, _pages(config, pipeline)) as web:
         log.info("metrics at http://%s:%d/metrics", config.metrics.host, web.port)
         pipeline.run(stop)
-    faulthandler.cancel_dump_traceback_later()
-    log.info("left the group, everything committed")
-    return 0
 
 
 def collect_garbage_rarely() -> None:
@@ -212,8 +212,6 @@ def _transfer(
     until_end: bool,
     from_beginning: bool,
 ) -> Counted:
-    stop = Event()
-    _stop_on_signals(stop, config.shutdown_timeout.total_seconds())
     ends = None
     options = clients.member_options(config)
     if until_end:
@@ -221,17 +219,17 @@ def _transfer(
             ends = reader.ends
     if from_beginning:
         options["auto.offset.reset"] = "earliest"
-    done = Transfer(
-        source,
-        make,
-        tally,
-        config,
-        consumer=KafkaConsumer(options, config.kafka.group_id, tells_ends=until_end),
-        producer=clients.producer(config),
-        clock=SystemClock(),
-        ends=ends,
-    ).run(stop)
-    faulthandler.cancel_dump_traceback_later()
+    with stopped_by_signals(config.shutdown_timeout.total_seconds()) as stop:
+        done = Transfer(
+            source,
+            make,
+            tally,
+            config,
+            consumer=KafkaConsumer(options, config.kafka.group_id, tells_ends=until_end),
+            producer=clients.producer(config),
+            clock=SystemClock(),
+            ends=ends,
+        ).run(stop)
     log.info("left the group, everything committed")
     return done
 
@@ -334,17 +332,15 @@ def replay_dead_letters(
     partitions = topics.check([], sorted({plan.target_of(stream) for stream in stock}))
     if dry_run:
         return stock
-    stop = Event()
-    _stop_on_signals(stop, config.shutdown_timeout.total_seconds())
     done = {}
-    for stream in stock:
-        if not stop.is_set():
-            replayer = dlq.Replayer(plan, stream, partitions[plan.target_of(stream)])
-            group = stream.group(config.kafka.group_id)
-            log.info("sending %s from %s as group %s", *stream, group)
-            settings = clients.for_transfer(config, group)
-            done[stream] = _resend(settings, plan.topic, replayer, ends, stop)
-    faulthandler.cancel_dump_traceback_later()
+    with stopped_by_signals(config.shutdown_timeout.total_seconds()) as stop:
+        for stream in stock:
+            if not stop.is_set():
+                replayer = dlq.Replayer(plan, stream, partitions[plan.target_of(stream)])
+                group = stream.group(config.kafka.group_id)
+                log.info("sending %s from %s as group %s", *stream, group)
+                settings = clients.for_transfer(config, group)
+                done[stream] = _resend(settings, plan.topic, replayer, ends, stop)
     return done
 
 
@@ -384,17 +380,3 @@ def _pages(config: Config, pipeline: Pipeline) -> dict[str, Page]:
         "/healthz": text_page(not_alive),
         "/readyz": text_page(not_ready),
     }
-
-
-def _stop_on_signals(stop: Event, grace_s: float) -> None:
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        log.info("%s: finishing the batch, committing, leaving", signal.Signals(number).name)
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-        # Ends the process if the brokers keep us past the grace, and says where it stood. Not an
-        # alarm: its default action does nothing to the first process of a container.
-        faulthandler.dump_traceback_later(grace_s, exit=True)
-
-    signal.signal(signal.SIGTERM, on_signal)
-    signal.signal(signal.SIGINT, on_signal)

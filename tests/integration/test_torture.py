@@ -16,6 +16,6 @@ def test_a_minute_of_faults_changes_no_event_loses_none_and_doubles_none():
     said = "\n".join(report.lines())
     assert report.holds, said
     kinds = {fault.kind for fault in report.faults}
-    assert kinds > set(WORKER_FAULTS), said  # and of the broker
+    assert kinds > set(WORKER_FAULTS), said  # and of the brokers
     assert report.findings.events > 40_000, said
     assert report.restored_bytes, said

@@ -1,4 +1,4 @@
-"""A schedule of faults from a seed: workers and broker are killed, stopped, and started again."""
+"""A schedule of faults from a seed: workers and brokers are killed, stopped, and started again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from tests.integration.worker import Worker
-from tests.servers.kafka import KafkaServer
+from tests.servers.cluster import KafkaCluster
 
 SESSION_TIMEOUT_S = 6
 _GRACE_S = 25  # of a worker, that is told to end while the broker is away
@@ -36,12 +36,12 @@ class Fault(NamedTuple):
 
 
 class Faults:
-    """Does harm in threads, one for each worker and one for the broker, until `stop`.
+    """Does harm in threads, one for each worker and one for the brokers, until `stop`.
 
     Parameters
     ----------
     seed
-    broker
+    cluster
     start
         Starts the worker of a number.
     workers
@@ -53,13 +53,13 @@ class Faults:
     def __init__(
         self,
         seed: int,
-        broker: KafkaServer,
+        cluster: KafkaCluster,
         start: Callable[[int], Worker],
         workers: int,
         say: Callable[[str], None],
     ) -> None:
         self._seed = seed
-        self._broker = broker
+        self._cluster = cluster
         self._start = start
         self._say = say
         self._stop = threading.Event()
@@ -69,7 +69,7 @@ class Faults:
         self._threads = [
             threading.Thread(target=self._harm_worker, args=[number]) for number in range(workers)
         ]
-        self._threads.append(threading.Thread(target=self._harm_broker))
+        self._threads.append(threading.Thread(target=self._harm_brokers))
         self.done: list[Fault] = []
         self.surprises: list[str] = []
         """Workers that ended by themselves, or not as they should; they were started again."""
@@ -82,7 +82,7 @@ class Faults:
             thread.start()
 
     def stop(self) -> None:
-        """Do no more harm: all workers and the broker run when this returns."""
+        """Do no more harm: all workers and all brokers run when this returns."""
         self._stop.set()
         _join(self._threads[-1])
 
@@ -154,23 +154,26 @@ class Faults:
         if code not in (0, -signal.SIGTERM):  # the latter: it had not begun yet
             self._note(number, f"ended with exit code {code} on SIGTERM")
 
-    def _harm_broker(self) -> None:
+    def _harm_brokers(self) -> None:
         chance = random.Random(f"{self._seed} broker")
         deck: list[str] = []
         between_s = _BROKER_FIRST_S  # a short run has one as well
         while not self._stop.wait(chance.uniform(*between_s)):
             between_s = _BROKER_BETWEEN_S
             deck = deck or chance.sample(BROKER_FAULTS, len(BROKER_FAULTS))
-            kind, at_s = deck.pop(), time.monotonic()
-            self._say(kind)
+            number = chance.randrange(len(self._cluster.nodes))
+            broker, kind, at_s = self._cluster.nodes[number], deck.pop(), time.monotonic()
+            self._say(f"{kind}, number {number}")
             if kind == "broker SIGKILL":
-                self._broker.kill()
+                broker.kill()
             else:
-                self._broker.stop()
+                broker.stop()
             time.sleep(chance.uniform(*_BROKER_AWAY_S))
-            self._broker.start()
+            broker.start()
             self._say("broker back")
-            self.done.append(Fault(at_s, kind, "broker", time.monotonic()))
+            # The next one may go only when this one can stand in for it.
+            self._cluster.wait_in_sync()
+            self.done.append(Fault(at_s, kind, f"broker {number}", time.monotonic()))
 
     def _note(self, number: int, what: str) -> None:
         last = self._workers[number].log().splitlines()[-1:] or [""]

@@ -18,7 +18,8 @@ from streamdet.config import load
 from streamdet.warm import warm
 from tests.integration.topics import ends
 from tests.integration.worker import Stream, Worker
-from tests.servers.kafka import KafkaServer, create_topic
+from tests.servers.cluster import KafkaCluster
+from tests.servers.kafka import create_topic
 from tests.torture.check import Findings, check, keep, wait_until_decided
 from tests.torture.faults import BROKER_FAULTS, SESSION_TIMEOUT_S, WORKER_FAULTS, Fault, Faults
 from tests.torture.feed import Feed
@@ -125,10 +126,10 @@ def run(plan: Plan, say: Callable[[str], None] = print) -> Report:
     """
     warm()  # once, and not in every worker at the same time
     folder = Path(tempfile.mkdtemp(prefix=f"streamdet-torture-{plan.seed}-"))
-    with KafkaServer() as broker:
-        stream = Stream(broker.bootstrap, lambda name: name, folder)
+    with KafkaCluster() as cluster:
+        stream = Stream(cluster.bootstrap, lambda name: name, folder)
         try:
-            report = _Run(plan, broker, stream, say).whole()
+            report = _Run(plan, cluster, stream, say).whole()
         finally:
             stream.end()
     if report.holds:
@@ -140,10 +141,10 @@ def run(plan: Plan, say: Callable[[str], None] = print) -> Report:
 
 class _Run:
     def __init__(
-        self, plan: Plan, broker: KafkaServer, stream: Stream, say: Callable[[str], None]
+        self, plan: Plan, cluster: KafkaCluster, stream: Stream, say: Callable[[str], None]
     ) -> None:
         self._plan = plan
-        self._broker = broker
+        self._cluster = cluster
         self._stream = stream
         self._report = Report(plan)
         began_s = time.monotonic()
@@ -158,7 +159,7 @@ class _Run:
         create_topic(stream.bootstrap, stream.state, plan.partitions, _STATE_TOPIC)
         feed = Feed(stream.bootstrap, stream.input, self._points, plan.minutes * 60)
         progress = Progress(stream.bootstrap, stream.group, stream.input, plan.partitions)
-        faults = Faults(plan.seed, self._broker, self._start, plan.workers, self._say)
+        faults = Faults(plan.seed, self._cluster, self._start, plan.workers, self._say)
         try:
             report.failure = self._load(feed, progress, faults)
         finally:
