@@ -15,10 +15,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 from confluent_kafka import KafkaError, Message, Producer, TopicPartition
 
 from streamdet.errors import FatalError, RetriableError, StreamdetError, TransactionAborted
+from streamdet.kafka.caller import Caller
 from streamdet.kafka.faults import RAISED, ClientTrouble, Names, fault_of, kafka_error_of
 from streamdet.kafka.options import Options, connect, producer_options
 from streamdet.kafka.topic_lookup import error_of, partition_count
@@ -80,6 +82,7 @@ class KafkaProducer:
         self._sent_to: set[str] = set()
         self._options = producer_options(options, transactional_id, transaction_timeout_s)
         self._producer = self._connect()
+        self._caller = Caller()
         if self.transactional:
             self._open_within(timeout_s)
 
@@ -175,6 +178,7 @@ class KafkaProducer:
                 self._abort_within(_CALL_TIMEOUT_S)
         except StreamdetError as error:
             LOG.warning("closing the producer: %s", error)
+        self._caller.close()
         if self._open:  # it would try to abort once more; the brokers will, in time
             self._abandon()
             return
@@ -316,30 +320,15 @@ class KafkaProducer:
                 return
 
     def _within(self, call: Callable[[float], None], timeout_s: float, doing: str) -> None:
-        """Make `call`, which is told `timeout_s`, and give it up when it does not keep to that.
-
-        librdkafka does not look at the time-out of send_offsets_to_transaction while it waits for a
-        group coordinator that is gone, and may not even ask for the new one (its issues 5456 and
-        5511): measured, minutes after a broker was killed. Nothing ends such a call.
-        """
-        raised: list[BaseException] = []
-
-        def make_it() -> None:
-            try:
-                call(timeout_s)
-            except RAISED as error:
-                raised.append(error)
-
-        caller = threading.Thread(target=make_it, daemon=True)
-        caller.start()
-        caller.join(timeout_s + _CALL_LATE_S)
-        if caller.is_alive():
+        """Make `call`, which is told `timeout_s`, and give it up when it does not keep to that."""
+        try:
+            self._caller.call(partial(call, timeout_s), timeout_s + _CALL_LATE_S)
+        except TimeoutError:
+            self._caller = Caller()
             self._ended_by = TransactionAborted(
                 f"{doing}: the client did not return within {timeout_s + _CALL_LATE_S:g} s"
             )
-            raise self._ended_by
-        if raised:
-            raise raised[0]
+            raise self._ended_by from None
 
     def _serve_callbacks(self, timeout_s: float = 0.0) -> None:
         try:
