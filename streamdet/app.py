@@ -12,6 +12,7 @@ from threading import Event
 
 from streamdet import __version__, answering, clients, dlq
 from streamdet.clock import Clock, SystemClock
+from streamdet.committer import Beside, at_once, commits_of
 from streamdet.config import Config
 from streamdet.doctor import Finding
 from streamdet.doctor import examine as examine_with
@@ -79,7 +80,12 @@ def _work(config: Config, stop: Event) -> None:
 
     consumer = KafkaConsumer(clients.member_options(config), config.kafka.group_id)
     pipeline = build(
-        config, consumer, clients.producer(config), SystemClock(), clients.opener(config)
+        config,
+        consumer,
+        clients.producer(config),
+        SystemClock(),
+        clients.opener(config),
+        commits_of(config),
     )
     pipeline.metrics.compile_seconds.set(compiled_s)
     collect_garbage_rarely()
@@ -104,6 +110,7 @@ def build(
     producer: RecordProducer,
     clock: Clock,
     open_reader: OpenReader,
+    beside: Beside = at_once,
 ) -> Pipeline:
     """Return the pipeline of `config` on the given broker ports."""
     return Pipeline(
@@ -114,6 +121,7 @@ def build(
         events=EventEncoder(),
         clock=clock,
         open_reader=open_reader,
+        beside=beside,
     )
 
 

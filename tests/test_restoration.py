@@ -27,6 +27,7 @@ from tests.service import (
     with_spikes,
 )
 
+MODES = ["interval", "eager"]
 MINUTES, HOSTS = 90, 6
 STEPS = {
     "exactly_once": ["producer.begin", "producer.send", "producer.flush", "producer.commit"],
@@ -104,28 +105,32 @@ CASES = [
 ]
 
 
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(("delivery", "step", "after", "skip"), CASES)
 def test_a_crash_at_any_step_of_any_commit_changes_nothing(
-    undisturbed, delivery, step, after, skip
+    undisturbed, delivery, step, after, skip, mode
 ):
     on = filled()
     on.fail_at(step, CrashPoint(), after=after, skip=skip)
-    dead = Worker(on, settings(delivery))
+    dead = Worker(on, settings(delivery, commit_mode=mode))
     with pytest.raises(CrashPoint):
         dead.drain()
     on.expel(dead.consumer)
-    Worker(on, settings(delivery)).drain()
+    Worker(on, settings(delivery, commit_mode=mode)).drain()
     assert said(on) == undisturbed[delivery]
     if delivery == "exactly_once":
         assert len(on.read(ANOMALIES)) == len(undisturbed[delivery])
 
 
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("skip", [0, 2, 5, 9])
 @pytest.mark.parametrize("after", [False, True])
-def test_an_aborted_transaction_is_done_again_from_the_state_before_it(undisturbed, after, skip):
+def test_an_aborted_transaction_is_done_again_from_the_state_before_it(
+    undisturbed, after, skip, mode
+):
     on = filled()
     on.fail_at("producer.flush", TransactionAborted("no"), after=after, skip=skip)
-    worker = Worker(on, settings())
+    worker = Worker(on, settings(commit_mode=mode))
     for _ in range(60):
         try:
             worker.turn()

@@ -64,6 +64,7 @@ class Plan:
             "state": {"bytes_per_second": chance.choice(("64KiB", "512KiB", "4MiB"))},
             "rollup": chance.random() < 0.3,
             "static_members": chance.choice((0, 1, self.workers)),
+            "commit_mode": chance.choice(("interval", "eager")),
         }
 
 
@@ -227,6 +228,7 @@ class _Run:
             f"worker-{number}",
             kafka=kafka,
             output={"publish": "all"},
+            commit_mode=drawn["commit_mode"],
             commit_interval=drawn["commit_interval"],
             transaction_timeout=f"{TRANSACTION_TIMEOUT_S}s",
             limits={**drawn["limits"], "series_ttl": SERIES_TTL},
