@@ -5,9 +5,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.servers import Unavailable, tools
 from tests.servers import kafka as kafka_server
+
+# A first call compiles a kernel, and machines are busy: how long an example takes tells nothing.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 _BROKER = pytest.StashKey[str]()
 

@@ -96,7 +96,7 @@ shares = st.floats(-3, 1)
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.sampled_from(list(INTERVALS)), st.sampled_from(list(CHANGES)), seeds, sizes, shares)
 def test_a_window_is_what_polars_makes_of_its_points(function, every, zone, seed, n, share):
     spacing_us = INTERVALS[every][1]
@@ -107,7 +107,7 @@ def test_a_window_is_what_polars_makes_of_its_points(function, every, zone, seed
     equal(of_task(configured({"m": settings_of(every, function, zone)}, WIDE), stream, "m"), wanted)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.sampled_from(list(INTERVALS)), st.sampled_from(list(CHANGES)), seeds, sizes, shares)
 def test_a_counters_rate_counts_every_increase_since_the_window_before(every, zone, seed, n, share):
     spacing_us = INTERVALS[every][1]
@@ -130,7 +130,7 @@ def test_a_counters_rate_counts_every_increase_since_the_window_before(every, zo
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.sampled_from(list(INTERVALS)), st.sampled_from(list(CHANGES)), seeds, sizes, shares)
 def test_a_rolled_up_window_is_what_polars_makes_of_all_its_series(
     function, every, zone, seed, n, share

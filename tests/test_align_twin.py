@@ -113,19 +113,19 @@ def agree(case) -> None:
     assert got.shown() == want.shown()
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(cases())
 def test_outcomes_and_released_values_are_the_twins(case):
     agree(case)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(cases(goes_back=True))
 def test_they_are_where_the_present_moves_back(case):
     agree(case)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(cases())
 def test_where_the_stream_is_cut_into_batches_decides_nothing(case):
     of_series, limits, stream, cuts = case

@@ -69,7 +69,7 @@ cuts = st.lists(st.integers(0, 500), max_size=6)
 seeds = st.integers(0, 10**6)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.sampled_from(list(RULES)), seeds, st.integers(2, 100), cuts)
 def test_neither_order_within_the_lateness_nor_doubles_nor_cuts_decide_anything(rule, seed, n, at):
     stream = clean(seed, n)
@@ -81,7 +81,7 @@ def test_neither_order_within_the_lateness_nor_doubles_nor_cuts_decide_anything(
     assert got.outcomes.count(Outcome.DUPLICATE) == len(got.outcomes) - len(want.outcomes)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.sampled_from(list(RULES)), seeds, cuts)
 def test_verdicts_are_those_of_the_clean_input_byte_for_byte(rule, seed, at):
     stream = clean(seed, 150)

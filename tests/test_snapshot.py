@@ -114,7 +114,7 @@ def stream_of(seed: int, n: int = 150) -> list[Point]:
 
 
 @pytest.mark.parametrize("rule", RULES)
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(
     st.integers(0, 10**6),
     st.integers(5, 60),
@@ -142,7 +142,7 @@ def jobs(seed: int, n: int = 240) -> list[Point]:
 
 
 @pytest.mark.parametrize("series_a_chunk", [1, 3])
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.integers(0, 10**6),
     st.integers(5, 60),

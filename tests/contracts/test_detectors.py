@@ -154,7 +154,7 @@ def test_the_same_input_has_the_same_output(case):
     assert_same(case.bench().judge(eventful()), case.bench().judge(eventful()))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(cuts=st.lists(st.integers(0, 900), max_size=8), seed=st.integers(0, 99))
 @pytest.mark.parametrize("name", CASES)
 def test_neither_the_batches_nor_the_order_of_series_matter(name, cuts, seed):
@@ -301,7 +301,7 @@ def test_a_higher_sensitivity_never_flags_less_from_the_same_state(case):
             assert flags == sorted(flags)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(SPACE, min_size=1, max_size=160),
     st.sampled_from(SENSITIVITIES),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streamdet.kernels.header import RESTART
@@ -54,7 +54,6 @@ def test_a_grid_that_was_given_stays():
     assert steps(np.arange(100) * 10 * SECOND, granularity="minutely").count(RESTART) == 1
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(1, 200), min_size=1, max_size=80), st.data())
 def test_the_grid_is_what_the_twin_finds_however_the_stream_is_cut(gaps, data):
     times = np.cumsum(gaps).tolist()

@@ -103,7 +103,7 @@ def twins(draw):
     return rows, twin
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     twins(),
     st.lists(st.tuples(numbers, numbers | st.just(NAN), margins, margins), min_size=1, max_size=80),
@@ -121,7 +121,6 @@ def test_verdict_and_band_are_those_of_the_twin(made, points):
         np.testing.assert_allclose([centre + up[i], centre - down[i]], [high, low], 0, error)
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(numbers, numbers, margins), min_size=1),
 )
@@ -175,7 +174,6 @@ def test_the_expected_value_is_clipped_into_the_bounds():
     assert anomaly == [True, False, True]
 
 
-@settings(deadline=None)
 @given(numbers, numbers, margins)
 def test_a_value_on_a_bound_is_never_beyond_it(bound, expected, margin):
     """However sums round: what cannot exceed 100 % is often at 100 %."""

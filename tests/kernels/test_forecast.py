@@ -144,7 +144,7 @@ def test_the_kernel_agrees_with_its_twin_where_clocks_go_back_and_values_are_imp
     assert_agrees_with_twin(value, step, use=use, period=period, ring_length=ring)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(
@@ -167,7 +167,7 @@ def test_the_kernel_agrees_with_its_twin_on_whatever_comes(points, period, ring,
     assert_agrees_with_twin(value, step, sensitivity, use, period=period, ring_length=ring)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.sampled_from([(24, 72), (24, 400), (49, 147), (96, 288)]),
     st.booleans(),
@@ -187,7 +187,7 @@ def test_the_kernel_agrees_with_its_twin_whenever_a_season_moves(sizes, week, mo
     assert_agrees_with_twin(value, gaps(len(value)), period=period, ring_length=ring)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.floats(-1e30, 1e30) | SPACE, min_size=1, max_size=200),
     st.integers(0, 99),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streamdet.kernels import incident
@@ -52,7 +52,6 @@ def test_after_a_recovery_the_next_anomaly_is_a_new_onset():
     assert states("!     !     ") == "A----RA----R"
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 9).map(lambda k: k == 0), st.booleans() | st.just(True))))
 def test_the_states_are_those_of_the_twin_however_batches_fall(points):
     anomaly, settled = [a for a, _ in points], [s for _, s in points]

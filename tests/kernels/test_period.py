@@ -216,7 +216,7 @@ def test_random_patterns_have_the_period_that_folding_finds():
     st.sampled_from([1e-12, 1.0, 1e12]),
 )
 @example(np.tile(np.float32([1e38, -1e38, 3e38, 0]), 40), 1.0)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_values_give_an_answer_within_its_bounds(values, scale):
     with np.errstate(over="ignore", invalid="ignore"):
         found, strength = find(values * np.float32(scale))
@@ -241,7 +241,7 @@ def test_the_same_values_give_the_same_answer_whatever_the_scratch_held():
 
 
 @given(arrays(np.float32, st.integers(8, 60), elements=st.floats(-4, 4, width=32)), st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_the_loops_do_as_their_twins(x, data):
     far = data.draw(st.integers(1, len(x) - 2))
     acf = np.zeros(len(x), np.float32)

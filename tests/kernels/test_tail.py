@@ -52,20 +52,18 @@ def normal(n, seed=0):
     return np.abs(np.random.default_rng(seed).standard_normal(n))
 
 
-@settings(deadline=None)
 @given(st.floats(L0, 99), st.floats(1e-9, 1e9), st.floats(0.02, 2))
 def test_the_residual_of_a_score_has_that_score(score, unit, xi):
     assert tail_score(tail_residual(score, unit, xi), unit, xi) == pytest.approx(score)
 
 
-@settings(deadline=None)
 @given(st.floats(0, 1e6), st.floats(0, 1e6), st.floats(1e-6, 1e6), st.floats(0.02, 2))
 def test_a_larger_residual_never_scores_less(one, other, unit, xi):
     low, high = sorted((one, other))
     assert tail_score(low, unit, xi) <= tail_score(high, unit, xi) <= 100
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(st.floats(0, 1e9) | st.sampled_from([0.0, 1.0, 1e-12]), max_size=200),
     st.sampled_from([1e-300, 1e-3, 1.0]),

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from streamdet.kernels.zone import (
@@ -89,7 +89,6 @@ def microseconds(moment):
     return (moment - datetime(1970, 1, 1, tzinfo=moment.tzinfo)) // timedelta(microseconds=1)
 
 
-@settings(deadline=None)
 @given(zoned_moments)
 def test_local_time_is_what_the_clock_on_the_wall_shows(drawn):
     name, times = drawn
@@ -98,7 +97,6 @@ def test_local_time_is_what_the_clock_on_the_wall_shows(drawn):
         assert local_of(*COLUMNS, INDEX[name], time_us) == microseconds(wall)
 
 
-@settings(deadline=None)
 @given(zoned_moments)
 def test_a_moment_comes_back_from_its_local_time_and_offset(drawn):
     name, times = drawn
@@ -107,7 +105,6 @@ def test_a_moment_comes_back_from_its_local_time_and_offset(drawn):
         assert utc_of(*COLUMNS, INDEX[name], time_us + offset_us, offset_us) == time_us
 
 
-@settings(deadline=None)
 @given(zoned_moments, st.sampled_from([-HOUR, 0, HOUR, 14 * HOUR]))
 def test_an_offset_that_does_not_hold_gives_the_first_of_the_moments_meant(drawn, offset_us):
     name, times = drawn
@@ -144,7 +141,6 @@ def test_an_hour_that_comes_twice_is_told_apart_by_the_offset():
     assert utc_of(*COLUMNS, zone, wall, 5 * HOUR) == wall - 2 * HOUR
 
 
-@settings(deadline=None)
 @given(st.integers(-30_000 * DAY, 60_000 * DAY))
 @example(0)
 @example(-1)
@@ -175,7 +171,6 @@ def truncated(name, time_us, every):
     return microseconds((meant or real)[0].astimezone(UTC)) if real else None
 
 
-@settings(deadline=None)
 @given(zoned_moments, st.sampled_from(list(INTERVALS)))
 @example(("Africa/Casablanca", [1_683_419_400 * SECOND]), "6h")
 @example(("Europe/Berlin", [1_729_991_100 * SECOND]), "45m")  # truncated, it goes back a line
@@ -191,7 +186,6 @@ def test_a_window_begins_where_polars_truncates_to(drawn, every):
         assert lines_around(*COLUMNS, INDEX[name], time_us, *INTERVALS[every])[0] == wanted
 
 
-@settings(deadline=None)
 @given(zoned_moments, st.sampled_from(list(INTERVALS.values())))
 def test_every_moment_is_in_one_window_and_one_window_follows_the_other(drawn, interval):
     name, times = drawn
@@ -218,7 +212,6 @@ def test_windows_of_the_hour_that_comes_twice_are_two_and_a_longer_one_is_longer
 
 
 @given(st.integers(-30_000 * DAY, 60_000 * DAY), st.sampled_from(list(INTERVALS.values())))
-@settings(deadline=None)
 def test_a_line_is_its_own_line_and_the_next_is_one_interval_on(local_us, interval):
     line_us = floor_line(local_us, *interval)
     assert floor_line(line_us, *interval) == line_us <= local_us

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -174,7 +174,6 @@ def test_systems_at_the_edge_are_trained_and_judged(name):
 residuals = arrays(np.float64, (12, 2), elements=st.floats(-6, 6))
 
 
-@settings(deadline=None)
 @given(residuals, residuals)
 def test_sums_are_those_of_plain_loops(e, u):
     steps = increments(e, u)
@@ -189,7 +188,6 @@ def test_sums_are_those_of_plain_loops(e, u):
     np.testing.assert_allclose(sums(steps), expected, atol=1e-9)
 
 
-@settings(deadline=None)
 @given(residuals, residuals)
 def test_evidence_is_that_of_plain_loops(e, u):
     steps = increments(e, u)

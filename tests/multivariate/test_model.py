@@ -50,7 +50,7 @@ def test_a_model_of_an_earlier_release_judges_as_it_did():
     )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_a_damaged_file_is_refused(content, data):
     place = data.draw(st.integers(0, len(content) - 1))

@@ -5,7 +5,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamdet.errors import RequestError
@@ -215,7 +215,7 @@ requests = st.dictionaries(
 )  # fmt: skip
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40)
 @given(requests, st.sampled_from(["train", "batch", "last"]))
 def test_nothing_but_a_refusal_comes_out_of_any_request(service, request, operation):
     operations, model_id = service.operations, service.model_id
@@ -236,7 +236,7 @@ def test_nothing_but_a_refusal_comes_out_of_any_request(service, request, operat
         assert error.status in (400, 404, 429)  # noqa: PT017 - one of the outcomes wanted
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False) | st.none(),
                 min_size=5, max_size=5))  # fmt: skip
 def test_values_of_any_size_are_judged(service, newest):

@@ -106,7 +106,7 @@ def native_points(draw):
     return text.encode(), (time_us, float(number), SeriesId.of(metric, dimensions))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(native_points(), max_size=5))
 def test_points_are_what_was_written(written):
     points, series = decode(*(text for text, _ in written))
@@ -116,7 +116,7 @@ def test_points_are_what_was_written(written):
     assert series == [series for _, (_, _, series) in written]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(native_points(), min_size=1, max_size=5))
 def test_an_array_holds_what_its_points_alone_hold(written):
     points, series = decode(b"[" + b" , ".join(text for text, _ in written) + b"]")
@@ -126,7 +126,7 @@ def test_an_array_holds_what_its_points_alone_hold(written):
     assert series == [series for _, (_, _, series) in written]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(native_points())
 def test_plain_points_are_what_the_careful_decoder_makes_of_them(written):
     check_plain_points_against_the_careful_decoder([written[0]])
@@ -233,7 +233,7 @@ def test_mutated_records_hold_what_the_careful_decoder_alone_finds(unit):
         assert its == careful_points(value, unit), value
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.lists(st.tuples(st.integers(1, 10**12), numbers), min_size=1, max_size=40),
     st.permutations(['"metric":"m"', '"dimensions":{"a":"b"}', "series"]),

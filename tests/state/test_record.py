@@ -80,7 +80,7 @@ def test_what_the_golden_chunk_says_is_known_without_the_encoder():
 
 
 @pytest.mark.parametrize("detector", DETECTORS)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     n_series=st.integers(0, 40),
     ring_length=st.sampled_from([0, 1, 64]),
@@ -92,7 +92,6 @@ def test_a_chunk_comes_back_in_every_bit(detector, n_series, ring_length, seed, 
     assert same(decode(*encode(record), LAYOUTS), record)
 
 
-@settings(deadline=None)
 @given(st.binary(min_size=4 * 16, max_size=4 * 16))
 def test_a_nan_keeps_its_payload(bits):
     record = chunk(n_series=2, held=(0,))

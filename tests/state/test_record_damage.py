@@ -67,7 +67,7 @@ def damaged(draw):
     return key, value
 
 
-@settings(deadline=None, max_examples=10_000)
+@settings(max_examples=10_000)
 @given(damaged())
 def test_a_damaged_record_is_refused_or_it_is_the_original(damaged):
     key, value = damaged
@@ -113,7 +113,7 @@ def made_up(draw):
     return key, closed(named, bytes(packed), bytes(arrays))
 
 
-@settings(deadline=None, max_examples=1000)
+@settings(max_examples=1000)
 @given(made_up())
 def test_a_made_up_record_is_refused_or_one_that_could_have_been_written(made_up):
     key, value = made_up

@@ -201,7 +201,7 @@ def test_a_name_counts_while_its_series_is_there():
     assert taken - pool.size_bytes == 500 + 4 * 64  # and its ring
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.tuples(st.integers(0, 400), st.floats(0, 1)), min_size=1, max_size=6), st.data())
 def test_giving_memory_back_never_changes_what_a_series_has(steps, data):
     store = Store(series_max=2_000)

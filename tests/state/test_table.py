@@ -51,7 +51,7 @@ class TableMachine(RuleBasedStateMachine):
 
 
 TestTable = TableMachine.TestCase
-TestTable.settings = settings(max_examples=30, stateful_step_count=20, deadline=None)
+TestTable.settings = settings(max_examples=30, stateful_step_count=20)
 
 
 def test_many_keys_survive_growth():

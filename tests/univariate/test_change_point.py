@@ -131,7 +131,7 @@ def test_a_constant_and_a_line_have_no_change(values):
     assert list(places(values, window=3)) == []
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     arrays(np.float64, st.integers(12, 60), elements=st.floats(-1e100, 1e100)),
     st.integers(0, 40),

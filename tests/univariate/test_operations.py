@@ -131,7 +131,7 @@ def test_a_response_holds_together(granularity, version, sensitivity):
     assert columns["isAnomaly"].sum() <= 2 * np.ceil(len(values) * 0.1)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     st.lists(
         st.sampled_from([0.0, 1.0, 5.0, -3.0, 1e100, -1e100, 1e-300]), min_size=12, max_size=40
