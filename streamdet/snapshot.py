@@ -120,7 +120,8 @@ def take(task: Task, topic: str, budget_bytes: int) -> Iterator[OutgoingRecord]:
             spoke=position.spoke,
             swept=task.event_time.swept,
             chunks=[
-                ChunkPosition(*_place(task, chunk), offset)
+                # A larger one is of a commit that a crash left half done.
+                ChunkPosition(*_place(task, chunk), min(offset, next_offset))
                 for chunk, offset in task.ledger.exists()
             ],
             config_hash=task.config.detection_hash,

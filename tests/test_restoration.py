@@ -66,13 +66,13 @@ def filled(partitions: int = 2):
     return on
 
 
-def settings(delivery: str = "exactly_once", **more):
+def settings(delivery: str = "exactly_once", batch_records: int = 25, **more):
     return config(
         delivery=delivery,
         publish="all",
         rules=RULES,
         state={"topic": STATE, "bytes_per_second": 1024},  # a few chunks a commit
-        limits={"batch_records": 25},
+        limits={"batch_records": batch_records},
         **more,
     )
 
@@ -116,10 +116,30 @@ def test_a_crash_at_any_step_of_any_commit_changes_nothing(
     with pytest.raises(CrashPoint):
         dead.drain()
     on.expel(dead.consumer)
-    Worker(on, settings(delivery, commit_mode=mode)).drain()
+    # Commits before it has come to where the dead one's state is.
+    Worker(on, settings(delivery, 7, commit_mode=mode)).drain()
     assert said(on) == undisturbed[delivery]
     if delivery == "exactly_once":
         assert len(on.read(ANOMALIES)) == len(undisturbed[delivery])
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("step", STEPS["at_least_once"])
+def test_heirs_that_die_before_they_come_to_where_the_state_is_change_nothing(
+    undisturbed, step, after
+):
+    on = filled()
+    on.fail_at(step, CrashPoint(), after=after, skip=3)
+    dead = Worker(on, settings("at_least_once"))
+    with pytest.raises(CrashPoint):
+        dead.drain()
+    on.expel(dead.consumer)
+    for _ in range(4):
+        heir = Worker(on, settings("at_least_once", 3))
+        heir.turn(4)
+        on.expel(heir.consumer)
+    Worker(on, settings("at_least_once")).drain()
+    assert said(on) == undisturbed["at_least_once"]
 
 
 @pytest.mark.parametrize("mode", MODES)
