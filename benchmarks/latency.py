@@ -26,7 +26,6 @@ from benchmarks.throughput import QUICK, Plan
 from streamdet.app import build, collect_garbage_rarely
 from streamdet.clients import opener
 from streamdet.clock import SystemClock
-from streamdet.committer import commits_of
 from streamdet.config import Config
 from streamdet.kafka.consumer import KafkaConsumer
 from streamdet.kafka.options import consumer_options, producer_options
@@ -187,7 +186,7 @@ def _streamdet(mode: str, bootstrap: str, run: str, stop: threading.Event) -> No
     collect_garbage_rarely()
     options = {"bootstrap.servers": bootstrap}
     consumer, producer = KafkaConsumer(options, run), KafkaProducer(options, run)
-    pipeline = build(config, consumer, producer, SystemClock(), opener(config), commits_of(config))
+    pipeline = build(config, consumer, producer, SystemClock(), opener(config))
     consumer.subscribe([f"points-{run}"], pipeline)
     _ready_when(lambda: len(pipeline._assignment.tasks) == PARTITIONS, pipeline.step)
     while not stop.is_set():

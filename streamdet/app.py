@@ -12,7 +12,6 @@ from threading import Event
 
 from streamdet import __version__, answering, clients, dlq
 from streamdet.clock import Clock, SystemClock
-from streamdet.committer import Beside, at_once, commits_of
 from streamdet.config import Config
 from streamdet.doctor import Finding
 from streamdet.doctor import examine as examine_with
@@ -80,12 +79,7 @@ def _work(config: Config, stop: Event) -> None:
 
     consumer = KafkaConsumer(clients.member_options(config), config.kafka.group_id)
     pipeline = build(
-        config,
-        consumer,
-        clients.producer(config),
-        SystemClock(),
-        clients.opener(config),
-        commits_of(config),
+        config, consumer, clients.producer(config), SystemClock(), clients.opener(config)
     )
     pipeline.metrics.compile_seconds.set(compiled_s)
     collect_garbage_rarely()
@@ -110,7 +104,6 @@ def build(
     producer: RecordProducer,
     clock: Clock,
     open_reader: OpenReader,
-    beside: Beside = at_once,
 ) -> Pipeline:
     """Return the pipeline of `config` on the given broker ports."""
     return Pipeline(
@@ -121,7 +114,6 @@ def build(
         events=EventEncoder(),
         clock=clock,
         open_reader=open_reader,
-        beside=beside,
     )
 
 

@@ -13,8 +13,8 @@ from dataclasses import replace
 from streamdet.batch import BatchPart, parts
 from streamdet.clock import Clock
 from streamdet.config import Config
-from streamdet.errors import RetriableError, StreamdetError, TransactionAborted
-from streamdet.lifecycle import State, listed
+from streamdet.errors import RetriableError
+from streamdet.lifecycle import State
 from streamdet.metrics import Metrics
 from streamdet.ports import OpenReader, RecordConsumer, RecordProducer
 from streamdet.restoration import Restoration
@@ -79,7 +79,7 @@ class Assignment:
         states = (State.ASSIGNED, State.RESTORING)
         left = [partition for partition, task in self.tasks.items() if task.state in states]
         if left:
-            return f"restores the state of {listed(left)}"
+            return f"restores the state of {', '.join(map(str, sorted(left)))}"
         if self._held:
             places = ", ".join(f"{p} before offset {at}" for p, at in sorted(self._held.items()))
             wait = "wait" if len(self._held) > 1 else "waits"
@@ -239,15 +239,12 @@ class Assignment:
 
     # ------------------------------------- dead letters that the brokers do not take
 
-    def hold_after(self, error: StreamdetError) -> None:
-        """Have partitions wait before a record if that is what a commit failed of: its dead letter.
+    def hold(self) -> None:
+        """Have partitions wait before a record whose dead letter was not taken.
 
         Those whose tasks have sent dead letters since the last commit: which of them was refused,
         nobody knows.
         """
-        refused_by = error.topic if isinstance(error, TransactionAborted) else None
-        if refused_by != self._config.output.dead_letters:
-            return
         self._held_s = min(2 * self._held_s, _HELD_MAX_S) if self._held_s else _HELD_START_S
         self._held_until_s = self._clock.monotonic_s() + self._held_s
         for partition, task in sorted(self.tasks.items()):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from streamdet.ports import RecordConsumer, RecordProducer
 from streamdet.types import OutgoingRecord, Partition
@@ -10,10 +10,9 @@ from streamdet.types import OutgoingRecord, Partition
 
 def commit(
     next_offsets: Mapping[Partition, int],
-    state: Sequence[OutgoingRecord],
+    state: Iterable[OutgoingRecord],
     producer: RecordProducer,
     consumer: RecordConsumer,
-    membership: object,
     timeout_s: float,
 ) -> None:
     """Make everything sent since the last commit, `state` and `next_offsets` final.
@@ -22,9 +21,6 @@ def commit(
     read-committed reader before step 4, and a crash at any step leaves either all of it or
     nothing. Without one (``at_least_once``) a crash between 1 and 3 leads to the same events
     again, with the same ids; state that is further than the offsets knows what it contains.
-
-    `membership` is the consumer's (`group_metadata`) of when `next_offsets` were its own: with a
-    later one the brokers would take them though the partitions are another member's by then.
 
     Raises
     ------
@@ -37,14 +33,13 @@ def commit(
     producer.flush(timeout_s)
     # Step 2: the state. Only now, since without a transaction a point that is in the state is
     # never judged again: its event has to be out.
-    if state:
-        producer.begin()
-        producer.send(state)
+    if records := list(state):
+        producer.send(records)
         producer.flush(timeout_s)
     if producer.transactional:
         # Step 3 and 4: the offsets join the transaction, which then commits. One call, because
         # a time-out in 4 is not an abort: it is repeated until the outcome is known.
-        producer.commit(next_offsets, membership, timeout_s)
+        producer.commit(next_offsets, consumer.group_metadata(), timeout_s)
     else:
         # Step 3: the offsets.
         consumer.commit(next_offsets, timeout_s)

@@ -10,10 +10,8 @@ A task goes this way once. After an abort it is closed, and a new one of the sam
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
-
-from streamdet.types import Partition
 
 
 class State(StrEnum):
@@ -51,8 +49,3 @@ def step(partition: object, old: State, new: State) -> State:
     if new not in NEXT[old]:
         raise IllegalStep(f"{partition} is {old} and cannot become {new}")
     return new
-
-
-def listed(partitions: Iterable[Partition]) -> str:
-    """Return partitions in words."""
-    return ", ".join(map(str, sorted(partitions))) or "none"

@@ -11,21 +11,21 @@ to the committed offsets.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from threading import Event
 
 from streamdet.assignment import Assignment
 from streamdet.batch import BatchLimit
 from streamdet.clock import Clock
-from streamdet.committer import Beside, Committer, at_once
+from streamdet.commit import commit
 from streamdet.config import Config
 from streamdet.errors import RetriableError, TransactionAborted
-from streamdet.lifecycle import listed
 from streamdet.metrics import Metrics
 from streamdet.ports import OpenReader, RecordConsumer, RecordProducer
 from streamdet.serde.dead_letter import dead_letters, late_records
 from streamdet.serde.decoder import Decoder
 from streamdet.serde.event import EventEncoder
+from streamdet.snapshot import Snapshots
 from streamdet.task import Task
 from streamdet.types import Partition, RecordBatch, WorkerStatus
 
@@ -41,9 +41,10 @@ class Pipeline:
     Parameters
     ----------
     config : Config
-    consumer, producer : ports; decoder : Decoder; events : EventEncoder
+    consumer, producer : ports
+    decoder : Decoder
+    events : EventEncoder
     clock : Clock, which decides when to commit; never what to say of a point
-    beside : callable, which makes a commit; see `committer`
     """
 
     def __init__(
@@ -56,7 +57,6 @@ class Pipeline:
         events: EventEncoder,
         clock: Clock,
         open_reader: OpenReader,
-        beside: Beside = at_once,
     ) -> None:
         self._config = config
         self._consumer = consumer
@@ -66,13 +66,19 @@ class Pipeline:
         self._clock = clock
         self._dirty = self._awaited = self._aborted = False
         self._limit = BatchLimit(config.limits.batch_records)
+        # Work and commit together stay well below the time after which the brokers abort a
+        # transaction by themselves.
+        timeout_s = config.transaction_timeout.total_seconds()
+        self._commit_interval_s = min(config.commit_interval.total_seconds(), timeout_s / 4)
+        self._commit_timeout_s = timeout_s / 2
+        self._committed_s = clock.monotonic_s()
         self._backoff_s = _BACKOFF_START_S
         self.heartbeat_s = clock.monotonic_s()
         """When the loop last turned; a loop that stands still is not alive."""
         self._problem: str | None = "has not joined its consumer group yet"
         self.status = WorkerStatus(self._problem)
         self.metrics = Metrics(lambda: self.status, clock)
-        self._committer = Committer(config, consumer, producer, self.metrics, clock, beside)
+        self._snapshots = Snapshots(config, self.metrics, clock)
         self._assignment = Assignment(config, consumer, open_reader, decoder, self.metrics, clock)
 
     def run(self, stop: Event) -> None:
@@ -93,7 +99,7 @@ class Pipeline:
             raise
         finally:
             self._consumer.close()
-            self._committer.close()
+            self._producer.close()
 
     def step(self) -> None:
         """One turn of the loop. Everything the service does is called from here."""
@@ -104,11 +110,9 @@ class Pipeline:
         small = self._limit.is_low
         for task, batch in self._assignment.work(batches):
             self._process(task, batch)
-            self._commit_if_due(now=small)
+            self._commit_if_due(at_once=small)
         self._restore()
-        self._commit_if_due()
-        if self._awaited:
-            self._begin_commit()
+        self._commit_if_due(at_once=self._awaited)
 
     def _poll(self) -> Sequence[RecordBatch]:
         timeout_s = 0 if self._assignment.restoring else _POLL_TIMEOUT_S
@@ -133,6 +137,7 @@ class Pipeline:
         """Take one batch of one partition all the way to the producer."""
         self._dirty = True
         task.heard_s = self._clock.monotonic_s()
+        self._producer.begin()
         output = self._config.output
         unit = self._config.input.timestamp_unit_for(batch.partition.topic)
         stage = self.metrics.stage_seconds
@@ -145,42 +150,37 @@ class Pipeline:
             handles = task.route(points, self._decoder.identify)
         with stage.labels("detect").time():  # align, kernel: columns -> columns, state in place
             judged = task.detect(points, handles)
+        task.note_dead_letters(batch, points)
         with stage.labels("produce").time():  # the few rows that leave
             events = [self._events.encode(each, output.anomalies) for each in task.select(judged)]
             letters = dead_letters(batch, points.rejects, output.dead_letters)
             late = late_records(batch, task.late(points, handles, judged), output.late)
             if told := [*events, *letters, *late]:
-                self._settle()  # a producer has one transaction at a time
-                task.note_dead_letters(batch, points)
-                self._producer.begin()
                 self._producer.send(told)
                 self._awaited = self._config.commit_mode == "eager"
         task.count(batch, points, judged, consumed)
 
-    def _commit_if_due(self, *, now: bool = False) -> None:
-        if now or self._committer.is_due():
+    def _commit_if_due(self, *, at_once: bool = False) -> None:
+        if at_once or self._clock.monotonic_s() - self._committed_s >= self._commit_interval_s:
             self._commit_if_dirty()
             self._assignment.attend(self._producer)
 
     def _commit_if_dirty(self) -> None:
-        """Make what was done final, and wait until it is."""
-        self._settle()
+        """Make what was done final, count it, and show it."""
+        self._committed_s = self._clock.monotonic_s()
         if self._dirty and not self._aborted:
-            self._begin_commit()
-            self._settle()
-        self._publish_status()
-
-    def _begin_commit(self) -> None:
-        """Let what was done become final; work goes on meanwhile, until there is more to send."""
-        self._committer.begin(self._assignment.committable)
-        self._dirty = self._awaited = False
-
-    def _settle(self) -> None:
-        """Wait until the commit under way, if any, is final."""
-        if self._committer.settle():
+            tasks = self._assignment.committable
+            next_offsets = {t.partition: t.next_offset for t in tasks if t.next_offset is not None}
+            with self.metrics.commit_seconds.time():
+                state = self._snapshots.take(tasks)
+                commit(next_offsets, state, self._producer, self._consumer, self._commit_timeout_s)
+            self._dirty = self._awaited = False
             self._backoff_s = _BACKOFF_START_S
             self._limit.double()
+            self.metrics.transactions.labels("committed").inc()
             self._assignment.committed()
+            self.metrics.record({task.partition: task.take_tally() for task in tasks})
+        self._publish_status()
 
     def _publish_status(self) -> None:
         partitions = self._assignment.status(self._clock.monotonic_s())
@@ -197,7 +197,7 @@ class Pipeline:
     def on_assigned(self, partitions: Sequence[Partition]) -> None:
         """Start a task for each new partition, which is restored before it is worked on."""
         self.metrics.rebalances.labels("assigned").inc(len(partitions))
-        log.info("assigned: %s", listed(partitions))
+        log.info("assigned: %s", _listed(partitions))
         self._assignment.add(partitions)
         self._problem = None
         self._publish_status()
@@ -205,28 +205,23 @@ class Pipeline:
     def on_revoked(self, partitions: Sequence[Partition]) -> None:
         """Commit while the partitions are still ours, then let go of them."""
         self.metrics.rebalances.labels("revoked").inc(len(partitions))
-        log.info("revoked: %s", listed(partitions))
+        log.info("revoked: %s", _listed(partitions))
         self._assignment.revoke(partitions)
-        self._finish(self._commit_if_dirty)
+        try:
+            self._commit_if_dirty()
+        except (TransactionAborted, RetriableError) as error:
+            log.warning("the commit before giving partitions back failed: %s", error)
+            self._aborted = True
         self._assignment.close(partitions)
         self._publish_status()
 
     def on_lost(self, partitions: Sequence[Partition]) -> None:
         """Let go of partitions that may be another worker's already, and of all work not final."""
         self.metrics.rebalances.labels("lost").inc(len(partitions))
-        log.warning("lost: %s", listed(partitions))
-        self._finish(self._settle)
+        log.warning("lost: %s", _listed(partitions))
         self._aborted = self._aborted or self._dirty
         self._assignment.lose(partitions)
         self._publish_status()
-
-    def _finish(self, commit: Callable[[], None]) -> None:
-        """Commit where it is too late to go back at once; the next turn does."""
-        try:
-            commit()
-        except (TransactionAborted, RetriableError) as error:
-            log.warning("the last commit failed: %s", error)
-            self._aborted = True
 
     def on_gap(self, partition: Partition, expected: int, start: int) -> None:
         """Go on behind records that are gone; in a topic that was made anew, with new series."""
@@ -237,10 +232,11 @@ class Pipeline:
         """Throw away everything since the last commit: output, offsets, and all state."""
         log.error("transaction aborted, going back to the committed offsets: %s", error)
         self.metrics.transactions.labels("aborted").inc()
-        self._finish(self._settle)  # an error met beside it
         self._aborted, self._dirty, self._awaited = True, False, False
         self._limit.halve()
-        self._assignment.hold_after(error)
+        refused_by = error.topic if isinstance(error, TransactionAborted) else None
+        if refused_by == self._config.output.dead_letters:
+            self._assignment.hold()
         self._show_problem(str(error))
         try:
             self._producer.abort()
@@ -248,3 +244,7 @@ class Pipeline:
             return  # still aborted: the next turn comes back here
         self._aborted = False
         self._assignment.begin_again()
+
+
+def _listed(partitions: Sequence[Partition]) -> str:
+    return ", ".join(str(partition) for partition in sorted(partitions)) or "none"

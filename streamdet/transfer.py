@@ -16,7 +16,6 @@ from streamdet.clock import Clock
 from streamdet.commit import commit
 from streamdet.config import Config
 from streamdet.errors import ConfigError, RetriableError, TransactionAborted
-from streamdet.lifecycle import listed
 from streamdet.ports import RecordConsumer, RecordProducer
 from streamdet.types import OutgoingRecord, Partition, RecordBatch
 
@@ -189,8 +188,7 @@ class Transfer(Generic[Counted]):
         if not self._dirty or self._aborted:
             return
         next_offsets = {p: offset for p, offset in self._next.items() if offset is not None}
-        membership = self._consumer.group_metadata()
-        commit(next_offsets, (), self._producer, self._consumer, membership, self._commit_timeout_s)
+        commit(next_offsets, (), self._producer, self._consumer, self._commit_timeout_s)
         self._dirty = False
         self._backoff_s = _BACKOFF_START_S
         self._limit.double()
@@ -232,7 +230,7 @@ class Transfer(Generic[Counted]):
 
     def on_assigned(self, partitions: Sequence[Partition]) -> None:
         """Take note of `partitions`."""
-        log.info("assigned: %s", listed(partitions))
+        log.info("assigned: %s", ", ".join(map(str, sorted(partitions))))
         self._next.update(dict.fromkeys(partitions))
 
     def on_revoked(self, partitions: Sequence[Partition]) -> None:
@@ -246,7 +244,7 @@ class Transfer(Generic[Counted]):
 
     def on_lost(self, partitions: Sequence[Partition]) -> None:
         """Let go of partitions that may be another's already, and of all work not final."""
-        log.warning("lost: %s", listed(partitions))
+        log.warning("lost: %s", ", ".join(map(str, sorted(partitions))))
         self._aborted = self._aborted or self._dirty
         self._drop(partitions)
 

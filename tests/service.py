@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from concurrent.futures import Future
 from functools import partial
 
 import numpy as np
 
 from streamdet.app import build
-from streamdet.committer import Beside, at_once
 from streamdet.config import Config
 from streamdet.pipeline import Pipeline
 from streamdet.testing import (
@@ -54,45 +52,17 @@ def broker(partitions: int = 1) -> MemoryBroker:
     return made
 
 
-class _Late(Future):
-    def __init__(self, make_it) -> None:
-        super().__init__()
-        self._make_it = make_it
-
-    def result(self, timeout=None):
-        if not self.done():
-            try:
-                self.set_result(self._make_it())
-            except BaseException as error:  # noqa: BLE001
-                self.set_exception(error)
-        return super().result(timeout)
-
-
-def late(make_it) -> Future:
-    """Make a commit as late as can be: when its outcome is asked for. A `committer.Beside`."""
-    return _Late(make_it)
-
-
 class Worker:
     """A worker whose loop a test turns by hand."""
 
-    def __init__(
-        self,
-        on: MemoryBroker,
-        settings: Config | None = None,
-        name: str = "w",
-        beside: Beside | None = None,
-    ) -> None:
+    def __init__(self, on: MemoryBroker, settings: Config | None = None, name: str = "w") -> None:
         settings = settings or config()
-        if beside is None:
-            eager = settings.commit_mode == "eager" and settings.delivery == "exactly_once"
-            beside = late if eager else at_once
         self.clock = ManualClock()
         self.consumer = MemoryConsumer(on, GROUP)
         exactly_once = settings.delivery == "exactly_once"
         self.producer = MemoryProducer(on, name if exactly_once else None)
         self.pipeline: Pipeline = build(
-            settings, self.consumer, self.producer, self.clock, partial(MemoryReader, on), beside
+            settings, self.consumer, self.producer, self.clock, partial(MemoryReader, on)
         )
         self.consumer.subscribe([INPUT], self.pipeline)
         self._joined = False

@@ -20,13 +20,12 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("mode", ["interval", "eager"])
 @pytest.mark.parametrize(("delivery", "step", "after"), CASES)
-def test_a_crash_loses_nothing_and_doubles_nothing_but_ids(delivery, step, after, mode):
+def test_a_crash_loses_nothing_and_doubles_nothing_but_ids(delivery, step, after):
     on = broker()
     values = with_spikes(60, at=[20, 40])
     produce(on, [point(m, v) for m, v in enumerate(values)])
-    settings = config(delivery=delivery, commit_mode=mode, publish="all")
+    settings = config(delivery=delivery, publish="all")
     on.fail_at(step, CrashPoint(), after=after)
     dead = Worker(on, settings, name="w")
     with pytest.raises(CrashPoint):

@@ -7,7 +7,6 @@ from itertools import pairwise
 
 import pytest
 
-from streamdet.committer import at_once
 from streamdet.errors import FatalError, RetriableError, TransactionAborted
 from streamdet.testing import MemoryProducer
 from streamdet.types import Partition
@@ -70,8 +69,7 @@ def test_publish_all_sends_a_verdict_for_every_point_warming_ones_included():
 def test_an_eager_worker_commits_when_events_wait_and_else_at_its_interval():
     on = broker()
     produce(on, points(with_spikes(100, at=[60]), host="a"))
-    settings = config(commit_mode="eager", limits={"batch_records": 10})
-    worker = Worker(on, settings, beside=at_once)
+    worker = Worker(on, config(commit_mode="eager", limits={"batch_records": 10}))
     while worker.pipeline.status.not_ready is not None:
         worker.turn(commit=False)
     while not on.read(ANOMALIES):

@@ -27,7 +27,6 @@ from tests.service import (
     with_spikes,
 )
 
-MODES = ["interval", "eager"]
 MINUTES, HOSTS = 90, 6
 STEPS = {
     "exactly_once": ["producer.begin", "producer.send", "producer.flush", "producer.commit"],
@@ -105,19 +104,18 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(("delivery", "step", "after", "skip"), CASES)
 def test_a_crash_at_any_step_of_any_commit_changes_nothing(
-    undisturbed, delivery, step, after, skip, mode
+    undisturbed, delivery, step, after, skip
 ):
     on = filled()
     on.fail_at(step, CrashPoint(), after=after, skip=skip)
-    dead = Worker(on, settings(delivery, commit_mode=mode))
+    dead = Worker(on, settings(delivery))
     with pytest.raises(CrashPoint):
         dead.drain()
     on.expel(dead.consumer)
     # Commits before it has come to where the dead one's state is.
-    Worker(on, settings(delivery, 7, commit_mode=mode)).drain()
+    Worker(on, settings(delivery, 7)).drain()
     assert said(on) == undisturbed[delivery]
     if delivery == "exactly_once":
         assert len(on.read(ANOMALIES)) == len(undisturbed[delivery])
@@ -142,15 +140,12 @@ def test_heirs_that_die_before_they_come_to_where_the_state_is_change_nothing(
     assert said(on) == undisturbed["at_least_once"]
 
 
-@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("skip", [0, 2, 5, 9])
 @pytest.mark.parametrize("after", [False, True])
-def test_an_aborted_transaction_is_done_again_from_the_state_before_it(
-    undisturbed, after, skip, mode
-):
+def test_an_aborted_transaction_is_done_again_from_the_state_before_it(undisturbed, after, skip):
     on = filled()
     on.fail_at("producer.flush", TransactionAborted("no"), after=after, skip=skip)
-    worker = Worker(on, settings(commit_mode=mode))
+    worker = Worker(on, settings())
     for _ in range(60):
         try:
             worker.turn()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from streamdet.config import load
 from streamdet.types import Record
@@ -30,16 +29,27 @@ def assert_one_event_for_each_point(stream: Stream, points: int) -> None:
     """Records are single points, all in order: each offset of the input is in one event."""
     end = ends(stream.bootstrap, stream.input)
     assert sum(end.values()) == points > 0
-    bodies = [json.loads(record.value) for record in read(stream.bootstrap, stream.anomalies)]
-    places = Counter((body["source"]["partition"], body["source"]["offset"]) for body in bodies)
+    records = read(stream.bootstrap, stream.anomalies)
+    bodies = [json.loads(record.value) for record in records]
+    places: dict[tuple[int, int], list[Record]] = {}
+    for body, record in zip(bodies, records, strict=True):
+        source = body["source"]
+        places.setdefault((source["partition"], source["offset"]), []).append(record)
     lost = {(index, at) for index in end for at in range(end[index])} - places.keys()
     assert not lost, f"{len(lost)} points lost, the first at {min(lost)}"
-    doubled = [place for place, count in places.items() if count > 1]
-    assert not doubled, f"{len(doubled)} points in two events, the first at {min(doubled)}"
+    doubled = sorted(place for place, its in places.items() if len(its) > 1)
+    # When and where its events were written tells of which transactions they are.
+    assert not doubled, f"{len(doubled)} points in two events, the first: {_of(places, doubled)}"
     assert len(places) == points
     assert len({body["id"] for body in bodies}) == points
     assert not read(stream.bootstrap, stream.dead_letters)
     assert committed(stream.bootstrap, stream.group, stream.input) == end
+
+
+def _of(places: Mapping[tuple[int, int], list[Record]], doubled: list[tuple[int, int]]) -> str:
+    first = doubled[0]
+    its = [f"{each.partition} at {each.offset}, {each.timestamp_ms} ms" for each in places[first]]
+    return f"{first}, written to {' and '.join(its)}"
 
 
 def assert_events_are_those_of_the_detector(
