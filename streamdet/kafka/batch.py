@@ -14,13 +14,8 @@ from streamdet.batch import sizes_of
 from streamdet.types import Headers, Partition, Record
 
 
-def by_partition(
-    messages: list[Message], topic: str | None = None
-) -> dict[Partition, list[Message]]:
-    """Return `messages` (none of them an error) by partition, their order kept in each.
-
-    topic : where it is known that all are of one, and not asked
-    """
+def by_partition(messages: list[Message]) -> dict[Partition, list[Message]]:
+    """Return `messages` (none of them an error) by partition, their order kept in each."""
     runs: dict[Partition, list[Message]] = {}
     if not messages:
         return runs
@@ -28,16 +23,15 @@ def by_partition(
     # A fetch answers with long runs of one partition. Found by columns, they cost half of what
     # itertools.groupby does.
     places = np.fromiter(map(Message.partition, messages), np.int64, count)
-    topics = {topic} if topic is not None else set(map(Message.topic, messages))
+    topics = set(map(Message.topic, messages))
     if len(topics) > 1:
-        number = {each: at << 32 for at, each in enumerate(topics)}
+        number = {topic: at << 32 for at, topic in enumerate(topics)}
         places += np.fromiter(
             map(number.__getitem__, map(Message.topic, messages)), np.int64, count
         )
     starts = [0, *(np.flatnonzero(np.diff(places)) + 1).tolist(), count]
     for start, end in pairwise(starts):
-        its = messages[start]
-        partition = Partition(topic or its.topic() or "", its.partition() or 0)
+        partition = Partition(messages[start].topic() or "", messages[start].partition() or 0)
         run = messages[start:end]
         runs[partition] = runs[partition] + run if partition in runs else run
     return runs

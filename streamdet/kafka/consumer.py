@@ -62,7 +62,6 @@ class KafkaConsumer:
         self._listener: RebalanceListener | None = None
         self._listener_error: Exception | None = None
         self._probe_topic: str | None = None
-        self._only_topic: str | None = None  # where no other can come
         self._assigned: set[Partition] = set()
         self._taken: set[Partition] = set()  # revoked or lost during this poll
         self._adrift: set[Partition] = set()  # what they were to read next is not there
@@ -78,7 +77,6 @@ class KafkaConsumer:
         """Join the group for `topics`: names, or patterns that start with ``^``."""
         self._listener = listener
         self._probe_topic = next((topic for topic in topics if not topic.startswith("^")), None)
-        self._only_topic = self._probe_topic if len(topics) == 1 else None
         self._consumer.subscribe(
             list(topics),
             on_assign=self._on_assign,
@@ -254,7 +252,7 @@ class KafkaConsumer:
 
     def _batches(self, messages: list[Message]) -> list[KafkaBatch]:
         batches = []
-        for partition, its_messages in by_partition(messages, self._only_topic).items():
+        for partition, its_messages in by_partition(messages).items():
             if partition not in self._assigned:
                 continue
             self._read_from.add(partition)

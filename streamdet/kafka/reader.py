@@ -106,7 +106,7 @@ class KafkaReader:
         elif time.monotonic() - self._heard_s > self._silence_max_s:
             raise FatalError(f"{self._trouble.fault(f'reading topic {topic!r}')}; gave up")
         batches = []
-        for partition, run in by_partition(self._records(messages, left), topic).items():
+        for partition, run in by_partition(self._records(messages, left)).items():
             end = self._end[partition.index]
             records = [message for message in run if (message.offset() or 0) < end]
             if (run[-1].offset() or 0) >= end - 1:
