@@ -213,25 +213,38 @@ def _transfer(
     from_beginning: bool,
 ) -> Counted:
     ends = None
-    options = clients.member_options(config)
     if until_end:
         with contextlib.closing(open_reader(config, source, None)) as reader:
             ends = reader.ends
-    if from_beginning:
-        options["auto.offset.reset"] = "earliest"
     with stopped_by_signals(config.shutdown_timeout.total_seconds()) as stop:
-        done = Transfer(
-            source,
-            make,
-            tally,
-            config,
-            consumer=KafkaConsumer(options, config.kafka.group_id, tells_ends=until_end),
-            producer=clients.producer(config),
-            clock=SystemClock(),
-            ends=ends,
-        ).run(stop)
+        done = _transfer_to(ends, config, source, make, tally, stop, from_beginning=from_beginning)
     log.info("left the group, everything committed")
     return done
+
+
+def _transfer_to(
+    ends: Mapping[Partition, int] | None,
+    config: Config,
+    source: str,
+    make: Callable[[RecordBatch], tuple[Sequence[OutgoingRecord], Counted]],
+    tally: Callable[[], Counted],
+    stop: Event,
+    *,
+    from_beginning: bool,
+) -> Counted:
+    options = clients.member_options(config)
+    if from_beginning:
+        options["auto.offset.reset"] = "earliest"
+    return Transfer(
+        source,
+        make,
+        tally,
+        config,
+        consumer=KafkaConsumer(options, config.kafka.group_id, tells_ends=ends is not None),
+        producer=clients.producer(config),
+        clock=SystemClock(),
+        ends=ends,
+    ).run(stop)
 
 
 def sample_rekey(config: Config, plan: Plan) -> tuple[Sample, Callable[[bytes], int] | None]:
@@ -340,28 +353,10 @@ def replay_dead_letters(
                 group = stream.group(config.kafka.group_id)
                 log.info("sending %s from %s as group %s", *stream, group)
                 settings = clients.for_transfer(config, group)
-                done[stream] = _resend(settings, plan.topic, replayer, ends, stop)
+                done[stream] = _transfer_to(
+                    ends, settings, plan.topic, replayer.make, dlq.Tally, stop, from_beginning=True
+                )
     return done
-
-
-def _resend(
-    config: Config,
-    topic: str,
-    replayer: dlq.Replayer,
-    ends: Mapping[Partition, int],
-    stop: Event,
-) -> dlq.Tally:
-    options = {**clients.member_options(config), "auto.offset.reset": "earliest"}
-    return Transfer(
-        topic,
-        replayer.make,
-        dlq.Tally,
-        config,
-        consumer=KafkaConsumer(options, config.kafka.group_id, tells_ends=True),
-        producer=clients.producer(config),
-        clock=SystemClock(),
-        ends=ends,
-    ).run(stop)
 
 
 def _pages(config: Config, pipeline: Pipeline) -> dict[str, Page]:
